@@ -1,0 +1,94 @@
+/**
+ * A growing byte buffer. Integers are big-endian. `take` hands the bytes over and starts afresh; `bytes` is a view
+ * that the next write may leave behind.
+ */
+export class Writer {
+  #buffer: Uint8Array<ArrayBuffer>;
+  #view: DataView<ArrayBuffer>;
+  #length = 0;
+  readonly #initialCapacity: number;
+
+  constructor(initialCapacity = 256) {
+    this.#initialCapacity = initialCapacity;
+    this.#buffer = new Uint8Array(initialCapacity);
+    this.#view = new DataView(this.#buffer.buffer);
+  }
+
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  u8(value: number): void {
+    const start = this.reserve(1);
+    this.#buffer[start] = value;
+  }
+
+  u16(value: number): void {
+    const start = this.reserve(2);
+    this.#view.setUint16(start, value);
+  }
+
+  u32(value: number): void {
+    const start = this.reserve(4);
+    this.#view.setUint32(start, value);
+  }
+
+  u64(value: bigint): void {
+    const start = this.reserve(8);
+    this.#view.setBigUint64(start, value);
+  }
+
+  f64(value: number): void {
+    const start = this.reserve(8);
+    this.#view.setFloat64(start, value);
+  }
+
+  raw(bytes: Uint8Array): void {
+    const start = this.reserve(bytes.length);
+    this.#buffer.set(bytes, start);
+  }
+
+  /** Makes room for `length` bytes, to be filled with `patch…`; returns where they begin. */
+  reserve(length: number): number {
+    const start = this.#length;
+    const needed = start + length;
+    if (needed > this.#buffer.length) this.#grow(needed);
+    this.#length = needed;
+    return start;
+  }
+
+  patchU8(offset: number, value: number): void {
+    this.#buffer[offset] = value;
+  }
+
+  patchU32(offset: number, value: number): void {
+    this.#view.setUint32(offset, value);
+  }
+
+  /** Forgets what was written from `length` on. */
+  truncate(length: number): void {
+    this.#length = Math.min(length, this.#length);
+  }
+
+  /** What was written, as a view that the next write may leave behind. */
+  bytes(): Uint8Array<ArrayBuffer> {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  /** What was written, for good: the writer goes on with a new buffer. */
+  take(): Uint8Array<ArrayBuffer> {
+    const taken = this.bytes();
+    this.#buffer = new Uint8Array(this.#initialCapacity);
+    this.#view = new DataView(this.#buffer.buffer);
+    this.#length = 0;
+    return taken;
+  }
+
+  #grow(needed: number): void {
+    const grown = new Uint8Array(Math.max(needed, this.#buffer.length * 2));
+    grown.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer = grown;
+    this.#view = new DataView(grown.buffer);
+  }
+}
