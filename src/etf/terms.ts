@@ -54,7 +54,8 @@ export function atom(name: string): Atom {
   const known = atoms.get(name)?.deref();
   if (known !== undefined) return known;
   // 255 counts code points, which UTF-16 length overstates.
-  if (name.length > 255 && [...name].length > 255) throw new RangeError("an atom has at most 255 characters");
+  if (name.length > 255 && Array.from(name).length > 255)
+    throw new RangeError("an atom has at most 255 characters");
   const made = new Atom(name);
   atoms.set(name, new WeakRef(made));
   forgotten.register(made, name);
