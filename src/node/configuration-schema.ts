@@ -1,0 +1,280 @@
+import * as z from "zod";
+import { parseNodeName } from "../base/node-name.ts";
+
+/** What is known of a setting beyond its type: the documentation and every error message come from it. */
+export interface SettingFacts {
+  /** What it means, one or two sentences. */
+  readonly description: string;
+  /** How its text in the environment or on the command line is read. */
+  readonly kind: "text" | "path" | "integer" | "choice" | "paths";
+  /** What is allowed, ending the sentence "… must be". */
+  readonly allowed: string;
+  /** Milliseconds, bytes, …; nothing for plain numbers and text. */
+  readonly unit?: string;
+  /** The default in words, when the value alone does not say it. */
+  readonly defaultText?: string;
+  /** Never shown: not in logs, not in errors, not by `macula config`. */
+  readonly secret?: true;
+  /** The word that stands for `null` in the environment and on the command line. */
+  readonly nullWord?: string;
+}
+
+/** Facts by schema: every leaf of `configurationSchema` is in it. */
+export const settingFacts = z.registry<SettingFacts>();
+
+interface IntegerFacts {
+  readonly description: string;
+  readonly min: number;
+  readonly max: number;
+  readonly default: number;
+  readonly unit?: string;
+}
+
+function integer({ description, min, max, default: value, unit }: IntegerFacts) {
+  return z
+    .int()
+    .min(min)
+    .max(max)
+    .default(value)
+    .register(settingFacts, {
+      description,
+      kind: "integer",
+      allowed: `${min}–${max}`,
+      ...(unit === undefined ? {} : { unit }),
+    });
+}
+
+function isNodeName(text: string): boolean {
+  try {
+    parseNodeName(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const logLevels = ["trace", "debug", "info", "warn", "error", "silent"] as const;
+const logFormats = ["auto", "json", "pretty"] as const;
+
+const logSchema = z.strictObject({
+  level: z
+    .enum(logLevels)
+    .default("info")
+    .register(settingFacts, {
+      description: "Least severe log lines to write.",
+      kind: "choice",
+      allowed: `one of ${logLevels.join(", ")}`,
+    }),
+  format: z
+    .enum(logFormats)
+    .default("auto")
+    .register(settingFacts, {
+      description:
+        "`json` writes one JSON object a line, `pretty` lines for people, `auto` pretty on a terminal.",
+      kind: "choice",
+      allowed: `one of ${logFormats.join(", ")}`,
+    }),
+  eventsPerSecondMax: integer({
+    description:
+      "Log lines of one event in one second; more are counted and reported as `log.suppressed`, so that a flood of refusals cannot fill a disk.",
+    min: 1,
+    max: 1_000_000,
+    default: 20,
+  }),
+});
+
+const linksSchema = z.strictObject({
+  max: integer({
+    description: "Links to other nodes at the same time; further ones are refused.",
+    min: 1,
+    max: 100_000,
+    default: 4_096,
+  }),
+  lanes: integer({
+    description:
+      "Streams per link for the signals of processes. More lanes: a stalled receiver holds up fewer others.",
+    min: 1,
+    max: 1_024,
+    default: 128,
+  }),
+  handshakeTimeoutMs: integer({
+    description: "A link that has not completed its handshake by then is closed.",
+    min: 100,
+    max: 60_000,
+    default: 5_000,
+    unit: "milliseconds",
+  }),
+  heartbeatIntervalMs: integer({
+    description: "Gap between heartbeats on a link.",
+    min: 100,
+    max: 60_000,
+    default: 1_500,
+    unit: "milliseconds",
+  }),
+  heartbeatMissesMax: integer({
+    description: "Heartbeats without an answer after which a peer counts as lost (`nodedown`).",
+    min: 1,
+    max: 100,
+    default: 4,
+  }),
+  dialsPendingMax: integer({
+    description: "Nodes being dialled at the same time; further ones are refused.",
+    min: 1,
+    max: 100_000,
+    default: 256,
+  }),
+  handshakesIncomingMax: integer({
+    description: "Incoming links in their handshake at the same time; further ones are refused.",
+    min: 1,
+    max: 100_000,
+    default: 256,
+  }),
+  laneHighWaterBytes: integer({
+    description: "Bytes queued in one lane above which `send` answers false: the sender should wait.",
+    min: 65_536,
+    max: 67_108_864,
+    default: 1_048_576,
+    unit: "bytes",
+  }),
+  laneQueueBytesMax: integer({
+    description: "Bytes queued in one lane at the most; beyond it `send` throws `LIMIT`.",
+    min: 33_554_432,
+    max: 1_073_741_824,
+    default: 67_108_864,
+    unit: "bytes",
+  }),
+});
+
+const processesSchema = z.strictObject({
+  mailboxHighWater: integer({
+    description: "Messages in a mailbox above which senders are held back.",
+    min: 1,
+    max: 1_000_000,
+    default: 10_000,
+    unit: "messages",
+  }),
+  mailboxMax: integer({
+    description: "Messages in a mailbox at the most; one more ends the process with {system_limit, mailbox}.",
+    min: 1_000,
+    max: 100_000_000,
+    default: 1_000_000,
+    unit: "messages",
+  }),
+});
+
+/**
+ * Every setting of a node. The configuration file, the environment, the command line and the API all go through this
+ * one schema; names of variables (`MACULA_LOG_LEVEL`) and flags (`--log-level`) are derived from its keys.
+ */
+export const configurationSchema = z.strictObject({
+  name: z.string().refine(isNodeName).optional().register(settingFacts, {
+    description: "The node's name; the host and port in it are where other nodes find it.",
+    kind: "text",
+    allowed: "name@host:port, as in node1@localhost:4433 (without a port it means 4433)",
+  }),
+  realm: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
+    .default("default")
+    .register(settingFacts, {
+      description: "The trust domain. Only nodes of the same realm talk to each other.",
+      kind: "text",
+      allowed: "1–63 letters, digits, dots, dashes or underscores, beginning with a letter or digit",
+    }),
+  cookie: z.string().min(1).max(1_024).optional().register(settingFacts, {
+    description:
+      "The secret that the nodes of a realm share. Better kept in a file than here: `cookieFile`, or what `macula cookie` shows.",
+    kind: "text",
+    allowed: "1–1024 characters of text",
+    defaultText: "the cookie kept in `stateDir`, generated on first use",
+    secret: true,
+  }),
+  cookieFile: z.string().min(1).optional().register(settingFacts, {
+    description: "A file that holds the cookie, readable by its owner only (chmod 600).",
+    kind: "path",
+    allowed: "the path of a file",
+  }),
+  stateDir: z.string().min(1).nullable().optional().register(settingFacts, {
+    description:
+      "Folder for keys, certificates, cookie and the admin socket, readable by its owner only. `null` (in the environment and on the command line: `none`) keeps everything in memory.",
+    kind: "path",
+    allowed: "the path of a folder, or none",
+    defaultText: "`$MACULA_HOME`, else `~/.macula`",
+    nullWord: "none",
+  }),
+  host: z
+    .string()
+    .regex(/^[A-Za-z0-9_.:%-]+$/)
+    .default("::")
+    .register(settingFacts, {
+      description: "Address to listen on. `::` means every address of the machine, IPv4 and IPv6.",
+      kind: "text",
+      allowed: "an IP address or a host name of this machine",
+    }),
+  port: z.int().min(0).max(65_535).optional().register(settingFacts, {
+    description: "UDP port to listen on; 0 picks a free one.",
+    kind: "integer",
+    allowed: "0–65535",
+    defaultText: "the port in `name`",
+  }),
+  exports: z.array(z.string().min(1)).default([]).register(settingFacts, {
+    description:
+      "ES modules whose functions other nodes may call (`macula rpc`) and spawn. A module is exported under its file name without the extension.",
+    kind: "paths",
+    allowed: "paths of ES modules (.js or .mjs)",
+    defaultText: "none",
+  }),
+  log: logSchema.prefault({}),
+  links: linksSchema.prefault({}),
+  processes: processesSchema.prefault({}),
+});
+
+/** A complete configuration: every setting has its value. */
+export type Configuration = z.output<typeof configurationSchema>;
+/** What may be given: any part of it. */
+export type ConfigurationInput = z.input<typeof configurationSchema>;
+
+/** One setting with all the names it goes by. */
+export interface Setting extends SettingFacts {
+  /** Where it is in the configuration: `["log", "level"]`. */
+  readonly path: readonly [string] | readonly [string, string];
+  /** `log.level` */
+  readonly key: string;
+  /** `MACULA_LOG_LEVEL` */
+  readonly variable: string;
+  /** `--log-level` */
+  readonly flag: string;
+  readonly schema: z.ZodType;
+  /** What holds when nobody sets it; `undefined` when the default is not a plain value. */
+  readonly default: unknown;
+}
+
+function dashed(path: readonly string[]): string {
+  return path.map((part) => part.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)).join("-");
+}
+
+function describeSetting(path: Setting["path"], schema: z.ZodType): Setting {
+  const facts = settingFacts.get(schema);
+  if (facts === undefined) throw new Error(`the setting ${path.join(".")} has no description`);
+  const name = dashed(path);
+  return {
+    ...facts,
+    path,
+    schema,
+    key: path.join("."),
+    variable: `MACULA_${name.replaceAll("-", "_").toUpperCase()}`,
+    flag: `--${name}`,
+    default: schema.safeParse(undefined).data,
+  };
+}
+
+/** All settings, in the order of the schema. */
+export const settings: readonly Setting[] = Object.entries(configurationSchema.shape).flatMap(
+  ([key, schema]): Setting[] => {
+    const group = schema instanceof z.ZodPrefault ? schema.unwrap() : undefined;
+    if (!(group instanceof z.ZodObject)) return [describeSetting([key], schema)];
+    return Object.entries(group.shape).map(([inner, leaf]) =>
+      describeSetting([key, inner], leaf as z.ZodType),
+    );
+  },
+);
