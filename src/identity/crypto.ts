@@ -1,0 +1,43 @@
+import type { X509CertificateGenerator } from "@peculiar/x509";
+
+/** A P-256 key pair. */
+export interface KeyPair {
+  /** PKCS #8, DER. A secret. */
+  readonly privateKey: Uint8Array;
+  /** SubjectPublicKeyInfo, DER, uncompressed point. */
+  readonly publicKey: Uint8Array;
+}
+
+/** Cost of scrypt, RFC 7914 §2. Memory is 128 · `blockSize` · `cost` bytes. */
+export interface ScryptParameters {
+  /** N, a power of two. */
+  readonly cost: number;
+  /** r. */
+  readonly blockSize: number;
+  /** p. */
+  readonly parallelization: number;
+}
+
+/** The Web Cryptography API, as `@peculiar/x509` takes it. */
+export type WebCrypto = NonNullable<Parameters<typeof X509CertificateGenerator.create>[1]>;
+
+/** The primitives behind keys and certificates, given by `io/crypto`. */
+export interface IdentityCrypto {
+  readonly webcrypto: WebCrypto;
+  sha256(bytes: Uint8Array): Uint8Array;
+  /** RFC 7914. Runs off the main thread. */
+  scrypt(
+    password: Uint8Array,
+    salt: Uint8Array,
+    parameters: ScryptParameters,
+    length: number,
+  ): Promise<Uint8Array>;
+  generateKeyPair(): KeyPair;
+  /** The pair whose private key is this number: 32 bytes, big-endian, from 1 to the group's order less 1. */
+  keyPairFromScalar(scalar: Uint8Array): KeyPair;
+  /**
+   * A private key as people keep them: PEM, as PKCS #8, SEC 1 or PKCS #1, of any algorithm.
+   * @throws MeshError `CONFIGURATION` when it is none, or is encrypted.
+   */
+  readPrivateKey(pem: string): KeyPair;
+}
