@@ -10,6 +10,7 @@ export {
 } from "./certificates.ts";
 export { generateCookie, normalizeCookie } from "./cookie.ts";
 export { CookieAuthorities, cookieAuthority, cookieScrypt, scalarFrom } from "./cookie-authority.ts";
+export { cookieWeakness } from "./cookie-weakness.ts";
 export type { IdentityCrypto, KeyPair, ScryptParameters, WebCrypto } from "./crypto.ts";
 export {
   freshValidity,

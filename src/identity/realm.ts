@@ -2,13 +2,13 @@ import { MeshError } from "../base/errors.ts";
 import type { NodeId } from "../base/node-id.ts";
 import { parseNodeId } from "../base/node-id.ts";
 
-/** X.520 allows an organization name, which is where a certificate shows its realm, this many characters. */
-export const realmNameLengthMax = 64;
+/** Characters of a realm name, at the most. An organization name, as which a certificate shows it, may have 64 (X.520). */
+export const realmNameLengthMax = 63;
 
 const pattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
 /**
- * `name` when it can be a realm's: 1 to 64 ASCII letters, digits, `.`, `_` and `-`, beginning with a letter or digit.
+ * `name` when it can be a realm's: 1 to 63 ASCII letters, digits, `.`, `_` and `-`, beginning with a letter or digit.
  * The characters need no escaping in a URI, a certificate's subject, a log line or a shell, and none of them leads out of
  * a folder.
  * @throws MeshError `CONFIGURATION`
