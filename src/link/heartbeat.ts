@@ -1,0 +1,133 @@
+import type { Machine } from "../base/machine.ts";
+import { Queue } from "../base/queue.ts";
+import { after, type Instant } from "../base/time.ts";
+
+/*
+ * Payload of a HEARTBEAT frame (0x02), which travels as one datagram: kind u8 (0 question, 1 answer), sequence u32.
+ * The answer repeats the sequence of its question.
+ */
+const question = 0;
+const answer = 1;
+const payloadLength = 5;
+
+export interface HeartbeatOptions {
+  readonly heartbeatIntervalMs: number;
+  readonly heartbeatMissesMax: number;
+}
+
+export type HeartbeatInput =
+  | { readonly type: "payload"; readonly payload: Uint8Array }
+  /** Ask now, whatever the interval says. */
+  | { readonly type: "ask" }
+  | { readonly type: "tick" };
+
+export type HeartbeatOutput =
+  | { readonly type: "send"; readonly payload: Uint8Array }
+  | { readonly type: "answered"; readonly rttMs: number }
+  /** Nothing was heard for `forMs`; told once. */
+  | { readonly type: "lost"; readonly forMs: number };
+
+/**
+ * Finds out whether a peer is alive, and how far away. Every interval it asks; anything that arrives from the peer,
+ * not only an answer, is a sign of life (`heard`). After `heartbeatMissesMax` questions without one the peer is lost.
+ */
+export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
+  readonly #options: HeartbeatOptions;
+  readonly #outputs = new Queue<HeartbeatOutput>();
+  #due: Instant;
+  #lastHeard: Instant;
+  #sequence = 0;
+  #misses = 0;
+  #lost = false;
+  /** When the last questions went out, newest last; one that is older than all of them gets no round trip. */
+  #asked: { readonly sequence: number; readonly at: Instant }[] = [];
+  #rttMs: number | undefined;
+
+  constructor(options: HeartbeatOptions, now: Instant) {
+    this.#options = options;
+    this.#lastHeard = now;
+    this.#due = after(now, options.heartbeatIntervalMs);
+  }
+
+  /** Smoothed round trip (7/8 old, 1/8 new, as in RFC 9002 §5.3), milliseconds; `undefined` before the first answer. */
+  get rttMs(): number | undefined {
+    return this.#rttMs;
+  }
+
+  /** Something arrived from the peer. Hot path: no more than two assignments. */
+  heard(now: Instant): void {
+    this.#lastHeard = now;
+    this.#misses = 0;
+  }
+
+  handle(input: HeartbeatInput, now: Instant): void {
+    switch (input.type) {
+      case "payload":
+        this.heard(now);
+        this.#onPayload(input.payload, now);
+        break;
+      case "ask":
+        this.#ask(now);
+        break;
+      case "tick":
+        this.#onTick(now);
+        break;
+      default:
+        input satisfies never;
+    }
+  }
+
+  poll(): HeartbeatOutput | undefined {
+    return this.#outputs.shift();
+  }
+
+  deadline(): Instant | undefined {
+    return this.#lost ? undefined : this.#due;
+  }
+
+  #onPayload(payload: Uint8Array, now: Instant): void {
+    // A datagram that is not a heartbeat of ours is dropped: later versions may send longer ones.
+    if (payload.length !== payloadLength) return;
+    if (payload[0] === question) {
+      const reply = payload.slice();
+      reply[0] = answer;
+      this.#outputs.push({ type: "send", payload: reply });
+    } else if (payload[0] === answer) {
+      const sequence = new DataView(payload.buffer, payload.byteOffset).getUint32(1);
+      const asked = this.#asked.find((each) => each.sequence === sequence);
+      if (asked === undefined) return;
+      this.#asked = this.#asked.filter((each) => each.sequence > sequence);
+      const rttMs = now - asked.at;
+      this.#rttMs = this.#rttMs === undefined ? rttMs : this.#rttMs * 0.875 + rttMs * 0.125;
+      this.#outputs.push({ type: "answered", rttMs });
+    }
+  }
+
+  #onTick(now: Instant): void {
+    if (now < this.#due || this.#lost) return;
+    const { heartbeatIntervalMs, heartbeatMissesMax } = this.#options;
+    // A tick that comes this late means that our own process stood still: the peer's answers may lie unread in the
+    // socket, so that silence proves nothing about the peer.
+    const stalled = now - this.#due > heartbeatIntervalMs;
+    const silentMs = now - this.#lastHeard;
+    if (stalled) this.#misses = 0;
+    else if (silentMs >= heartbeatIntervalMs) this.#misses++;
+    if (this.#misses >= heartbeatMissesMax) {
+      this.#lost = true;
+      this.#outputs.push({ type: "lost", forMs: silentMs });
+      return;
+    }
+    this.#due = after(now, heartbeatIntervalMs);
+    this.#ask(now);
+  }
+
+  #ask(now: Instant): void {
+    const payload = new Uint8Array(payloadLength);
+    payload[0] = question;
+    this.#sequence = (this.#sequence + 1) >>> 0;
+    new DataView(payload.buffer).setUint32(1, this.#sequence);
+    if (this.#asked.length >= 16) this.#asked.shift();
+    this.#asked.push({ sequence: this.#sequence, at: now });
+    this.#outputs.push({ type: "send", payload });
+  }
+}

@@ -1,0 +1,199 @@
+import type { Machine } from "../base/machine.ts";
+import { Queue } from "../base/queue.ts";
+import { after, earliest, type Instant } from "../base/time.ts";
+import { Timers } from "../base/timers.ts";
+import { decodeFrame, encodeFrame, frameType, Inbox, ReassemblyBudget } from "../wire/index.ts";
+import { type Ending, endingOf } from "./codes.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import type { Lanes } from "./lanes.ts";
+import type { LinkOptions } from "./options.ts";
+
+export type LinkInput =
+  | { readonly type: "datagram"; readonly bytes: Uint8Array }
+  /** Ask for a sign of life now. */
+  | { readonly type: "ask" }
+  /** A frame that has no place on the stream where it came. */
+  | { readonly type: "misplaced"; readonly frameType: number }
+  /** Reading or decoding of something from the peer failed with this MeshError. */
+  | { readonly type: "broken"; readonly error: unknown }
+  /** End the link in order: deliver what is queued first. */
+  | { readonly type: "leave"; readonly reason: string }
+  /** The lanes may have become empty. */
+  | { readonly type: "flushed" }
+  /** The peer ended its control stream: it is leaving, and says no more on new streams. */
+  | { readonly type: "peerLeaves" }
+  | { readonly type: "tick" };
+
+export type LinkOutput =
+  | { readonly type: "datagram"; readonly bytes: Uint8Array }
+  | { readonly type: "answered"; readonly rttMs: number }
+  /** Everything is written: finish all outgoing streams. */
+  | { readonly type: "finish" }
+  | { readonly type: "close"; readonly ending: Ending };
+
+type TimerName = "leaving" | "halfMessages";
+
+/**
+ * A link after its handshake: heartbeats, the outgoing lanes, one inbox per incoming stream, and the end.
+ *
+ * Frames do not pass through `handle`: at a million a second an input object each would be what we measure. The driver
+ * takes bytes from `lanes` and pulls frames from the inboxes of `openInbox`; all that decides something comes here.
+ */
+export class Link implements Machine<LinkInput, LinkOutput> {
+  readonly lanes: Lanes;
+  readonly #options: Required<LinkOptions>;
+  readonly #outputs = new Queue<LinkOutput>();
+  readonly #timers = new Timers<TimerName>();
+  readonly #heartbeat: Heartbeat;
+  readonly #budget = new ReassemblyBudget();
+  readonly #inboxes = new Set<Inbox>();
+  #state: "up" | "leaving" | "finishing" | "closed" = "up";
+  #peerLeaves = false;
+  #leaveReason = "";
+
+  constructor(options: Required<LinkOptions>, lanes: Lanes, now: Instant) {
+    this.#options = options;
+    this.lanes = lanes;
+    this.#heartbeat = new Heartbeat(options, now);
+    // Half messages are bounded in bytes; a coarse timer is enough to let go of those that will not be completed.
+    this.#timers.set("halfMessages", after(now, halfMessagesIntervalMs));
+  }
+
+  /** Smoothed round trip, milliseconds; `undefined` before the first heartbeat was answered. */
+  get rttMs(): number | undefined {
+    return this.#heartbeat.rttMs;
+  }
+
+  /** Whether signals may still be queued. */
+  get open(): boolean {
+    return this.#state === "up";
+  }
+
+  /** The inbox for an incoming stream; all share the reassembly budget of the peer. */
+  openInbox(): Inbox {
+    const inbox = new Inbox({ budget: this.#budget });
+    this.#inboxes.add(inbox);
+    return inbox;
+  }
+
+  /** The stream of the inbox ended. */
+  closeInbox(inbox: Inbox): void {
+    inbox.close();
+    this.#inboxes.delete(inbox);
+    this.#closeWhenAllRead();
+  }
+
+  /** Something arrived from the peer. Hot path. */
+  heard(now: Instant): void {
+    this.#heartbeat.heard(now);
+  }
+
+  handle(input: LinkInput, now: Instant): void {
+    if (this.#state === "closed") return;
+    switch (input.type) {
+      case "datagram":
+        this.#onDatagram(input.bytes, now);
+        break;
+      case "ask":
+        this.#heartbeat.handle({ type: "ask" }, now);
+        break;
+      case "misplaced":
+        this.#close({
+          code: "protocol",
+          reason: `a frame of type ${input.frameType} has no place on this stream`,
+        });
+        break;
+      case "broken":
+        this.#close(endingOf(input.error));
+        break;
+      case "leave":
+        this.#onLeave(input.reason, now);
+        break;
+      case "flushed":
+        this.#finishWhenFlushed();
+        break;
+      case "peerLeaves":
+        this.#peerLeaves = true;
+        this.#closeWhenAllRead();
+        break;
+      case "tick":
+        this.#onTick(now);
+        break;
+      default:
+        input satisfies never;
+    }
+    this.#drainHeartbeat();
+  }
+
+  poll(): LinkOutput | undefined {
+    return this.#outputs.shift();
+  }
+
+  deadline(): Instant | undefined {
+    return this.#state === "closed"
+      ? undefined
+      : earliest(this.#timers.deadline(), this.#heartbeat.deadline());
+  }
+
+  #onDatagram(bytes: Uint8Array, now: Instant): void {
+    // Datagrams may be anything a later version sends: what is not a heartbeat is dropped, not an error.
+    const result = decodeFrame(bytes);
+    if (result.result !== "frame" || result.frame.type !== frameType.heartbeat) return;
+    this.#heartbeat.handle({ type: "payload", payload: result.frame.payload }, now);
+  }
+
+  #onLeave(reason: string, now: Instant): void {
+    if (this.#state !== "up") return;
+    this.#state = "leaving";
+    this.#leaveReason = reason;
+    this.#timers.set("leaving", after(now, this.#options.leaveTimeoutMs));
+    this.#finishWhenFlushed();
+  }
+
+  #finishWhenFlushed(): void {
+    if (this.#state !== "leaving" || this.lanes.queuedBytes > 0) return;
+    this.#state = "finishing";
+    this.#outputs.push({ type: "finish" });
+  }
+
+  #closeWhenAllRead(): void {
+    // Ours to close: the peer waits until we have read to the end of its streams.
+    if (this.#peerLeaves && this.#inboxes.size === 0)
+      this.#close({ code: "goodbye", reason: "the peer left" });
+  }
+
+  #onTick(now: Instant): void {
+    for (const timer of this.#timers.expire(now)) {
+      if (timer === "leaving") this.#close({ code: "goodbye", reason: this.#leaveReason });
+      else this.#expireHalfMessages(now);
+    }
+    this.#heartbeat.handle({ type: "tick" }, now);
+  }
+
+  #expireHalfMessages(now: Instant): void {
+    this.#timers.set("halfMessages", after(now, halfMessagesIntervalMs));
+    try {
+      for (const inbox of this.#inboxes) inbox.expire(now);
+    } catch (error) {
+      this.#close(endingOf(error));
+    }
+  }
+
+  #drainHeartbeat(): void {
+    for (let output = this.#heartbeat.poll(); output !== undefined; output = this.#heartbeat.poll()) {
+      if (output.type === "send") {
+        this.#outputs.push({ type: "datagram", bytes: encodeFrame(frameType.heartbeat, output.payload) });
+      } else if (output.type === "answered") this.#outputs.push(output);
+      else this.#close({ code: "silent", reason: `nothing heard for ${Math.round(output.forMs)} ms` });
+    }
+  }
+
+  #close(ending: Ending): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#timers.clearAll();
+    this.#outputs.push({ type: "close", ending });
+  }
+}
+
+const halfMessagesIntervalMs = 5_000;
