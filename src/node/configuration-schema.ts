@@ -83,25 +83,35 @@ const logSchema = z.strictObject({
   }),
 });
 
+// The keys of these two groups are the option names of `src/link/options.ts` and `src/process/options.ts`, to which they
+// are passed as they are. Where one bound must not be below another, their ranges do not overlap.
+
 const linksSchema = z.strictObject({
-  max: integer({
+  linksMax: integer({
     description: "Links to other nodes at the same time; further ones are refused.",
     min: 1,
     max: 100_000,
     default: 4_096,
   }),
-  lanes: integer({
+  lanesMax: integer({
     description:
-      "Streams per link for the signals of processes. More lanes: a stalled receiver holds up fewer others.",
-    min: 1,
+      "Streams per link for the signals of processes. More of them: a stalled receiver holds up fewer others.",
+    min: 2,
     max: 1_024,
     default: 128,
   }),
   handshakeTimeoutMs: integer({
-    description: "A link that has not completed its handshake by then is closed.",
+    description: "A link whose handshake takes longer is closed.",
     min: 100,
     max: 60_000,
     default: 5_000,
+    unit: "milliseconds",
+  }),
+  dialTimeoutMs: integer({
+    description: "Time for one attempt to reach a node, from name resolution to the proven peer.",
+    min: 100,
+    max: 120_000,
+    default: 7_000,
     unit: "milliseconds",
   }),
   heartbeatIntervalMs: integer({
@@ -112,32 +122,52 @@ const linksSchema = z.strictObject({
     unit: "milliseconds",
   }),
   heartbeatMissesMax: integer({
-    description: "Heartbeats without an answer after which a peer counts as lost (`nodedown`).",
+    description: "Heartbeats in a row without a sign of life after which a peer counts as lost (`nodedown`).",
     min: 1,
     max: 100,
-    default: 4,
+    default: 3,
   }),
-  dialsPendingMax: integer({
-    description: "Nodes being dialled at the same time; further ones are refused.",
+  backoffBaseMs: integer({
+    description: "Wait before the second attempt in a row to reach a node; it doubles each time.",
+    min: 10,
+    max: 1_000,
+    default: 100,
+    unit: "milliseconds",
+  }),
+  backoffMaxMs: integer({
+    description: "Longest wait between two attempts to reach a node.",
+    min: 1_000,
+    max: 600_000,
+    default: 5_000,
+    unit: "milliseconds",
+  }),
+  dialsMax: integer({
+    description: "Nodes being dialled at the same time; further ones wait their turn.",
     min: 1,
-    max: 100_000,
-    default: 256,
+    max: 10_000,
+    default: 64,
   }),
-  handshakesIncomingMax: integer({
+  inboundMax: integer({
     description: "Incoming links in their handshake at the same time; further ones are refused.",
     min: 1,
     max: 100_000,
     default: 256,
   }),
+  inboundPerAddressMax: integer({
+    description: "The same for one address.",
+    min: 1,
+    max: 100_000,
+    default: 64,
+  }),
   laneHighWaterBytes: integer({
-    description: "Bytes queued in one lane above which `send` answers false: the sender should wait.",
+    description: "Bytes waiting in one lane from which `send` answers false: the sender should wait.",
     min: 65_536,
-    max: 67_108_864,
+    max: 33_554_432,
     default: 1_048_576,
     unit: "bytes",
   }),
   laneQueueBytesMax: integer({
-    description: "Bytes queued in one lane at the most; beyond it `send` throws `LIMIT`.",
+    description: "Bytes waiting in one lane at which `send` throws `LIMIT`.",
     min: 33_554_432,
     max: 1_073_741_824,
     default: 67_108_864,
@@ -146,19 +176,37 @@ const linksSchema = z.strictObject({
 });
 
 const processesSchema = z.strictObject({
+  processesMax: integer({
+    description: "Live processes; `spawn` throws `LIMIT` beyond.",
+    min: 100,
+    max: 100_000_000,
+    default: 1_000_000,
+  }),
   mailboxHighWater: integer({
-    description: "Messages in a mailbox above which senders are held back.",
+    description: "Messages in a mailbox from which senders are held back.",
     min: 1,
-    max: 1_000_000,
+    max: 100_000,
     default: 10_000,
     unit: "messages",
   }),
   mailboxMax: integer({
-    description: "Messages in a mailbox at the most; one more ends the process with {system_limit, mailbox}.",
-    min: 1_000,
+    description: "Messages in a mailbox beyond which the process exits with {system_limit, mailbox}.",
+    min: 100_000,
     max: 100_000_000,
     default: 1_000_000,
     unit: "messages",
+  }),
+  callsPerNodeMax: integer({
+    description: "Calls (`rpc`) of one other node at work here; further ones fail with `LIMIT` there.",
+    min: 1,
+    max: 1_000_000,
+    default: 1_000,
+  }),
+  spawnsPerNodeMax: integer({
+    description: "Live processes spawned here by one other node; further spawns fail with `LIMIT` there.",
+    min: 1,
+    max: 10_000_000,
+    default: 100_000,
   }),
 });
 

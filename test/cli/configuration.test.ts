@@ -2,10 +2,12 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { resolveLinkOptions, resolvePoolOptions } from "../../src/link/options.ts";
 import { loadConfiguration, resolveConfiguration } from "../../src/node/configuration.ts";
 import { configurationDocument, explainSettings } from "../../src/node/configuration-explain.ts";
 import { settings } from "../../src/node/configuration-schema.ts";
 import { editDistance, nearMiss } from "../../src/node/near-miss.ts";
+import { resolveProcessOptions } from "../../src/process/options.ts";
 
 let folder: string;
 beforeAll(() => {
@@ -154,20 +156,20 @@ describe("a wrong setting is named with its source, its value and what is allowe
   });
 
   test("flags", () => {
-    expect(problem(() => loadConfiguration({ flags: new Map([["links.max", "0"]]) }))).toBe(
-      "--links-max 0: links.max must be 1–100000",
+    expect(problem(() => loadConfiguration({ flags: new Map([["links.linksMax", "0"]]) }))).toBe(
+      "--links-links-max 0: links.linksMax must be 1–100000",
     );
   });
 
   test("options of the API", () => {
-    expect(problem(() => resolveConfiguration({ links: { max: 1.5 } }))).toBe(
-      "links.max: 1.5 in options: links.max must be 1–100000",
+    expect(problem(() => resolveConfiguration({ links: { linksMax: 1.5 } }))).toBe(
+      "links.linksMax: 1.5 in options: links.linksMax must be 1–100000",
     );
     expect(problem(() => resolveConfiguration(null as never))).toContain("must be an object, not null");
   });
 
   test("all of them at once", () => {
-    const path = file({ realm: "../..", log: 5, "links.max": 3 });
+    const path = file({ realm: "../..", log: 5, "links.linksMax": 3 });
     const lines = problem(() => loadConfiguration({ file: path, environment: { MACULA_PORT: "x" } })).split(
       "\n",
     );
@@ -190,7 +192,7 @@ describe("a wrong setting is named with its source, its value and what is allowe
     [{ logLevel: "debug" }, "log.level"],
     [{ cokie: "x" }, "cookie"],
     [{ log: { levle: "x" } }, "log.level"],
-    [{ link: { max: 1 } }, "links"],
+    [{ link: { linksMax: 1 } }, "links"],
   ])("unknown keys with what was probably meant: %j", (content, near) => {
     expect(problem(() => loadConfiguration({ file: file(content) }))).toContain(`did you mean ${near}?`);
   });
@@ -242,6 +244,29 @@ describe("state", () => {
   test("MACULA_HOME moves it", () => {
     expect(loadConfiguration({ environment: { MACULA_HOME: folder } }).configuration.stateDir).toBe(folder);
     expect(resolveConfiguration({}).stateDir).toBe(join(homedir(), ".macula"));
+  });
+});
+
+describe("groups are the options of the parts they configure", () => {
+  const { links, processes } = resolveConfiguration({});
+  test("links: names and defaults of src/link/options.ts", () => {
+    expect({ ...resolveLinkOptions(), ...resolvePoolOptions() }).toMatchObject(links);
+  });
+  test("processes: names and defaults of src/process/options.ts", () => {
+    const surroundings = {} as Parameters<typeof resolveProcessOptions>[0];
+    expect(resolveProcessOptions(surroundings)).toMatchObject(processes);
+  });
+  test("every value in its range suits the parts, whatever the others are", () => {
+    for (const pick of ["min", "max"] as const) {
+      for (const setting of settings.filter(({ kind, path }) => kind === "integer" && path.length === 2)) {
+        const [min, max] = setting.allowed.split("–").map(Number) as [number, number];
+        const [group, key] = setting.path as [string, string];
+        const configuration = resolveConfiguration({ [group]: { [key]: pick === "min" ? min : max } });
+        expect(() => resolveLinkOptions(configuration.links)).not.toThrow();
+        expect(() => resolvePoolOptions(configuration.links)).not.toThrow();
+        expect(() => resolveProcessOptions(configuration.processes as never)).not.toThrow();
+      }
+    }
   });
 });
 
