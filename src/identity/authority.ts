@@ -13,4 +13,6 @@ export interface Issuer {
   /** The certificate of the key, one of the authority's anchors; DER. */
   readonly certificate: Uint8Array;
   readonly keys: KeyPair;
+  /** What nodes present behind the certificates it signs: itself and those above it, unless it is a root. DER. */
+  readonly chain: readonly Uint8Array[];
 }

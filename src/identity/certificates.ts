@@ -39,7 +39,10 @@ export interface CertificateFacts extends Validity {
   readonly publicKey: Uint8Array;
   /** The realm that it admits this node id to; `undefined` when it does not say so. */
   readonly realm: string | undefined;
+  /** Whether it may sign other certificates: an authority by its basic constraints, and its key usage does not exclude it. */
   readonly isAuthority: boolean;
+  /** Whether its extended key usage allows both ends of TLS, or says nothing. */
+  readonly isForTls: boolean;
 }
 
 /**
@@ -54,12 +57,14 @@ export function readCertificate(der: Uint8Array, crypto: IdentityCrypto): Certif
     const nodeId = nodeIdOf(publicKey, crypto);
     const names = certificate.getExtension(SubjectAlternativeNameExtension)?.names.items ?? [];
     const uris = names.map((name) => (name.type === "url" ? parseNodeUri(name.value) : undefined));
+    const usages = certificate.getExtension(ExtendedKeyUsageExtension)?.usages;
     return {
       nodeId,
       publicKey,
       // A URI with another id would be somebody else's.
       realm: uris.find((uri) => uri?.nodeId === nodeId)?.realm,
-      isAuthority: certificate.getExtension(BasicConstraintsExtension)?.ca ?? false,
+      isAuthority: mayCertify(certificate),
+      isForTls: usages === undefined || bothEndsOfTls.every((usage) => usages.includes(usage)),
       notBefore: certificate.notBefore.getTime(),
       notAfter: certificate.notAfter.getTime(),
     };
@@ -70,6 +75,16 @@ export function readCertificate(der: Uint8Array, crypto: IdentityCrypto): Certif
 
 export function nodeIdOf(publicKey: Uint8Array, crypto: IdentityCrypto): NodeId {
   return nodeIdFromBytes(crypto.sha256(publicKey));
+}
+
+const bothEndsOfTls = [ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth];
+
+function mayCertify(certificate: X509Certificate): boolean {
+  const usages = certificate.getExtension(KeyUsagesExtension)?.usages ?? KeyUsageFlags.keyCertSign;
+  return (
+    (certificate.getExtension(BasicConstraintsExtension)?.ca ?? false) &&
+    (usages & KeyUsageFlags.keyCertSign) !== 0
+  );
 }
 
 /** Issues the certificate of a node: for both ends of TLS, for signatures only, no authority over others. */
@@ -93,7 +108,7 @@ export async function issueNodeCertificate(
       extensions: [
         new BasicConstraintsExtension(false, undefined, true),
         new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-        new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
+        new ExtendedKeyUsageExtension(bothEndsOfTls),
         new SubjectAlternativeNameExtension([{ type: "url", value: nodeUri(node.realm, nodeId) }]),
         new SubjectKeyIdentifierExtension(keyIdentifier(node.publicKey, crypto)),
         ...(authorityKeyId === undefined ? [] : [new AuthorityKeyIdentifierExtension(authorityKeyId)]),

@@ -39,7 +39,7 @@ export async function cookieAuthority(
   const secret = await crypto.scrypt(utf8(normalizeCookie(cookie)), salt, cookieScrypt, 48);
   const keys = crypto.keyPairFromScalar(scalarFrom(secret));
   const certificate = await selfSignAuthority({ realm, keys, ...validity }, crypto);
-  return { realm, anchors: [certificate], issuer: { certificate, keys } };
+  return { realm, anchors: [certificate], issuer: { certificate, keys, chain: [] } };
 }
 
 /**
@@ -82,7 +82,9 @@ export class CookieAuthorities {
       this.#authorities.delete(this.#authorities.keys().next().value as string);
     }
     // A failure is not kept: it may have been a lack of memory.
-    authority.catch(() => this.#authorities.delete(key));
+    authority.catch(() => {
+      if (this.#authorities.get(key) === authority) this.#authorities.delete(key);
+    });
     return authority;
   }
 }

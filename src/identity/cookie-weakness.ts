@@ -32,7 +32,7 @@ export function cookieWeakness(cookie: string): string | undefined {
   if (found > 0) reasons.push("it contains words that everybody tries first");
   if (fresh < rest.length) reasons.push("it contains sequences of neighbouring characters");
   if (passphraseBits(text) < counted) reasons.push("it is made of a few words");
-  if (reasons.length === 0) reasons.push(`it has only ${[...text].length} characters`);
+  if (reasons.length === 0) reasons.push(`it has only ${text.length} characters`);
   return (
     `the cookie is weak, worth about ${bits} bits (${reasons.join("; ")}): whoever can reach a node can try cookies ` +
     "off line, and joins the realm with the right one. Leave it out to have one generated"

@@ -8,6 +8,20 @@ export interface KeyPair {
   readonly publicKey: Uint8Array;
 }
 
+/** What precedes the coordinates in the SubjectPublicKeyInfo of an uncompressed P-256 point (RFC 5480 §2). */
+const p256Prefix = Uint8Array.of(
+  ...[0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01],
+  ...[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04],
+);
+
+/** Whether this is a P-256 key in the one encoding we use; not whether the point is on the curve. */
+export function isP256(publicKey: Uint8Array): boolean {
+  return (
+    publicKey.length === p256Prefix.length + 64 &&
+    p256Prefix.every((byte, index) => byte === publicKey[index])
+  );
+}
+
 /** Cost of scrypt, RFC 7914 §2. Memory is 128 · `blockSize` · `cost` bytes. */
 export interface ScryptParameters {
   /** N, a power of two. */

@@ -19,5 +19,7 @@ export {
   issueIdentity,
   type NodeIdentity,
 } from "./node-identity.ts";
+export { type OwnAuthority, ownAuthority, ownIdentity } from "./own-authority.ts";
+export { certificatesFromPem, certificatesToPem, privateKeyToPem } from "./pem.ts";
 export { nodeUri, parseNodeUri, parseRealmName, realmNameLengthMax } from "./realm.ts";
 export { certificateLifeMs, clockSkewMs, renewAt } from "./renewal.ts";

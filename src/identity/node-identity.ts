@@ -4,7 +4,7 @@ import type { NodeId } from "../base/node-id.ts";
 import type { Random } from "../base/random.ts";
 import type { Authority } from "./authority.ts";
 import { isIssuedBy, issueNodeCertificate, readCertificate, type Validity } from "./certificates.ts";
-import type { IdentityCrypto, KeyPair } from "./crypto.ts";
+import { type IdentityCrypto, isP256, type KeyPair } from "./crypto.ts";
 import { certificateLifeMs, clockSkewMs } from "./renewal.ts";
 
 /** All that a node needs to show who it is and to tell who belongs to its realm. */
@@ -54,7 +54,8 @@ export async function issueIdentity(
     );
   }
   const node = { realm, publicKey: keys.publicKey, serial: random.bytes(16), ...validity };
-  return identityFrom(authority, keys, [await issueNodeCertificate(node, issuer, crypto)], crypto);
+  const certificate = await issueNodeCertificate(node, issuer, crypto);
+  return identityFrom(authority, keys, [certificate, ...issuer.chain], crypto);
 }
 
 /**
@@ -72,6 +73,7 @@ export function identityFrom(
   const [own] = chain;
   if (own === undefined) throw new MeshError("CONFIGURATION", "there is no certificate for the node");
   const facts = readCertificate(own, crypto);
+  if (!isP256(keys.publicKey)) throw new MeshError("CONFIGURATION", "the key of a node is a P-256 key");
   if (!equal(facts.publicKey, keys.publicKey)) {
     throw new MeshError("CONFIGURATION", "the node's certificate is that of another key");
   }

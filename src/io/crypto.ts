@@ -12,14 +12,10 @@ import {
 } from "node:crypto";
 import type { CoreCrypto } from "../base/crypto.ts";
 import { MeshError } from "../base/errors.ts";
-import type { IdentityCrypto, KeyPair } from "../identity/crypto.ts";
+import { type IdentityCrypto, isP256, type KeyPair } from "../identity/crypto.ts";
 
 /** Public keys kept parsed, for `verify`: parsing one costs as much as the verification itself. */
 const publicKeysMax = 1_024;
-
-/** Everything before the coordinates in the SubjectPublicKeyInfo of an uncompressed P-256 point (RFC 5480 §2). */
-const p256Prefix = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d03010703420004", "hex");
-const p256Length = p256Prefix.length + 64;
 
 /**
  * The cores' crypto with a node's own key.
@@ -115,9 +111,8 @@ function verifySignature(publicKey: Uint8Array, bytes: Uint8Array, signature: Ui
 
 /** `undefined` for anything but P-256 in the one encoding we use: OpenSSL's parser never sees another. */
 function importPublicKey(publicKey: Uint8Array): KeyObject | undefined {
-  if (publicKey.length !== p256Length) return undefined;
+  if (!isP256(publicKey)) return undefined;
   const der = Buffer.from(publicKey);
-  if (p256Prefix.compare(der, 0, p256Prefix.length) !== 0) return undefined;
   const name = der.toString("latin1");
   const known = publicKeys.get(name);
   // A point that is not on the curve throws here, and is not kept.

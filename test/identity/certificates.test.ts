@@ -10,9 +10,4 @@ describe("DESIGN §3: certificates", () => {
     expect(facts).toMatchObject({ nodeId: identity.nodeId, realm: "demo", isAuthority: false });
     expect(facts.publicKey).toEqual(new Uint8Array(identity.publicKey));
   });
-  test("cookie", async () => {
-    const identity = await testIdentity({ realm: "demo", cookie: "x" });
-    expect(identity.realm).toBe("demo");
-    expect("getMetadata" in Reflect).toBe(false);
-  });
 });

@@ -54,7 +54,7 @@ export function testAuthority(realm = "test", label = ""): Promise<Authority> {
 async function newAuthority(realm: string): Promise<Authority> {
   const keys = identityCrypto.generateKeyPair();
   const certificate = await selfSignAuthority({ realm, keys, ...always }, identityCrypto);
-  return { realm, anchors: [certificate], issuer: { certificate, keys } };
+  return { realm, anchors: [certificate], issuer: { certificate, keys, chain: [] } };
 }
 
 /** Right in all but time: it ended an hour ago. */
