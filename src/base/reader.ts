@@ -56,6 +56,11 @@ export class Reader {
     return this.bytes.subarray(start, start + length);
   }
 
+  /** Moves the cursor on by `length` bytes. */
+  skip(length: number): void {
+    this.#advance(length);
+  }
+
   /** The next `length` bytes as UTF-8 text. */
   text(length: number): string {
     return utf8Text(this.view(length));

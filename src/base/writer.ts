@@ -58,6 +58,20 @@ export class Writer {
     return start;
   }
 
+  /**
+   * The whole buffer, with room for `length` more bytes from `this.length` on, for a codec with an inner loop of its
+   * own; `advance` says how far it came. Any other write makes the buffer stale.
+   */
+  room(length: number): Uint8Array<ArrayBuffer> {
+    if (this.#length + length > this.#buffer.length) this.#grow(this.#length + length);
+    return this.#buffer;
+  }
+
+  /** The buffer that `room` returned is now filled up to `length`. */
+  advance(length: number): void {
+    this.#length = length;
+  }
+
   patchU8(offset: number, value: number): void {
     this.#buffer[offset] = value;
   }
