@@ -56,7 +56,13 @@ const replyAtom = atom("reply");
 const cancelAtom = atom("cancel");
 
 const encodeOptions = { text: "marked" } as const;
-const decodeOptions = { binaries: "bytes" } as const;
+const decodeOptions = { binaries: "bytes", copyBytes: false } as const;
+/**
+ * Below this, bytes, binaries in a message are copied out of the payload: a view would keep a whole chunk of the stream
+ * alive for as long as the message waits in a mailbox.
+ */
+const copiedBelow = 4_096;
+const copyingOptions = { ...decodeOptions, copyBytes: true } as const;
 
 /**
  * Appends the payload of `signal`'s frame.
@@ -126,7 +132,7 @@ function spawnFlags({ link, monitor }: { readonly link: boolean; readonly monito
  * @throws MeshError `DECODE` when the payload is not a term, or not one that this frame type may carry.
  */
 export function decodeSignal(type: number, payload: Uint8Array): Signal {
-  const term = decode(payload, decodeOptions);
+  const term = decode(payload, payload.length < copiedBelow ? copyingOptions : decodeOptions);
   if (!(term instanceof Tuple)) throw malformed(type);
   const elements: readonly Term[] = term.elements;
   const signal = decoders[type]?.(elements);
