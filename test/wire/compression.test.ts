@@ -1,5 +1,5 @@
 import { deflateSync, inflateSync } from "node:zlib";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { concat } from "../../src/base/bytes.ts";
 import { at } from "../../src/base/time.ts";
