@@ -1,0 +1,111 @@
+import type { Instant } from "../../base/time.ts";
+import type { QuicStream } from "../../io/quic/index.ts";
+import type { Link } from "../../link/index.ts";
+import type { Frame, Inbox } from "../../wire/index.ts";
+
+/** What is read from a stream at a time. */
+const readBytes = 262_144;
+
+export interface IncomingUser {
+  /** A frame of the stream. Returning false ends the reading: the link was closed. */
+  onFrame(incoming: Incoming, frame: Frame, now: Instant): boolean;
+  /** A defect of what came, as a MeshError. */
+  onDefect(error: unknown): void;
+  /** The frame budget of this turn is used up: call `read` again in the next. */
+  onMore(incoming: Incoming): void;
+  /** The peer finished or reset the stream, and all of it is read. */
+  onEnd(incoming: Incoming): void;
+}
+
+/**
+ * One incoming stream of a link: pulls chunks from the engine and frames from the inbox. While it is paused nothing is
+ * pulled: frames stay in the inbox, bytes in the engine, and QUIC's flow control stops the peer.
+ */
+export class Incoming {
+  /** Unique among all streams of this node, so that an order to pause cannot meet a later stream. */
+  readonly number: number;
+  readonly #stream: QuicStream;
+  readonly #inbox: Inbox;
+  readonly #link: Link;
+  readonly #user: IncomingUser;
+  readonly #frameBudget: number;
+  readonly #clock: () => Instant;
+  #paused = false;
+  #reading = false;
+  #ended = false;
+
+  constructor(
+    number: number,
+    stream: QuicStream,
+    link: Link,
+    user: IncomingUser,
+    frameBudget: number,
+    clock: () => Instant,
+  ) {
+    this.number = number;
+    this.#stream = stream;
+    this.#link = link;
+    this.#inbox = link.openInbox();
+    this.#user = user;
+    this.#frameBudget = frameBudget;
+    this.#clock = clock;
+    stream.onReadable = () => this.read();
+    stream.onReset = () => this.read();
+  }
+
+  pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.#inbox.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#inbox.resume(this.#clock());
+    this.#user.onMore(this);
+  }
+
+  /** Hands on what is there, up to the frame budget. */
+  read(): void {
+    // A frame's receiver may call `resume`, or send and be answered, while we are at it.
+    if (this.#reading || this.#ended) return;
+    this.#reading = true;
+    const now = this.#clock();
+    try {
+      this.#readFrames(now);
+    } catch (error) {
+      this.stop();
+      this.#user.onDefect(error);
+    }
+    this.#reading = false;
+  }
+
+  /** No more is read or handed on. */
+  stop(): void {
+    this.#ended = true;
+    this.#inbox.close();
+  }
+
+  #readFrames(now: Instant): void {
+    const inbox = this.#inbox;
+    let budget = this.#frameBudget;
+    while (!this.#paused) {
+      const frame = inbox.next(now);
+      if (frame !== undefined) {
+        if (!this.#user.onFrame(this, frame, now) || this.#ended) return;
+        if (--budget > 0 || this.#paused) continue;
+        this.#user.onMore(this);
+        return;
+      }
+      const chunk = this.#stream.read(readBytes);
+      if (chunk === undefined) break;
+      this.#link.heard(now);
+      inbox.feed(chunk);
+    }
+    if (this.#paused || !(this.#stream.readEnded || this.#stream.readError !== undefined)) return;
+    this.#ended = true;
+    this.#link.closeInbox(inbox);
+    this.#user.onEnd(this);
+  }
+}

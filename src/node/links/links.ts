@@ -1,0 +1,565 @@
+import type { CoreCrypto } from "../../base/crypto.ts";
+import { MeshError, toError } from "../../base/errors.ts";
+import type { NodeId } from "../../base/node-id.ts";
+import { formatNodeName, parseNodeName } from "../../base/node-name.ts";
+import type { Random } from "../../base/random.ts";
+import type { Instant } from "../../base/time.ts";
+import type { Writer } from "../../base/writer.ts";
+import { atom, type Term } from "../../etf/index.ts";
+import type { QuicConnection, QuicEndpoint } from "../../io/quic/index.ts";
+import {
+  type ConnectionNumber,
+  type Ending,
+  Handshake,
+  type Introduction,
+  Lanes,
+  type LinkOptions,
+  Pool,
+  type PoolOptions,
+  type PoolOutput,
+  type PoolPeer,
+  resolveLinkOptions,
+  resolvePoolOptions,
+} from "../../link/index.ts";
+import { decodeSignal, encodeSignal, signalFrame } from "../../process/codec.ts";
+import type { Signal, SignalSink } from "../../process/signals.ts";
+import { type Frame, frameHeaderBytes } from "../../wire/index.ts";
+import { type ConnectionUser, closingOf, LinkConnection } from "./connection.ts";
+import { countEnding, type LinkCounters, newLinkCounters } from "./counters.ts";
+import { Deadlines } from "./deadlines.ts";
+import { Dialler } from "./dialler.ts";
+import type { Incoming } from "./incoming.ts";
+import { Waiters } from "./waiters.ts";
+
+/** What the process runtime is told: its inputs. */
+export type LinkDelivery =
+  | {
+      readonly type: "signal";
+      readonly node: string;
+      /** Where it came from, for `pause` and `resume`. */
+      readonly stream: number;
+      /** Its size on the wire. */
+      readonly bytes: number;
+      readonly signal: Signal;
+    }
+  | { readonly type: "nodeUp"; readonly node: string }
+  | { readonly type: "nodeDown"; readonly node: string; readonly reason: Term }
+  | { readonly type: "drained"; readonly node: string; readonly lane: number };
+
+/** News for logs and metrics. */
+export type LinkNews =
+  | { readonly type: "up"; readonly name: string; readonly nodeId: NodeId; readonly address: string }
+  | { readonly type: "down"; readonly name: string; readonly nodeId: NodeId; readonly ending: Ending }
+  /** A dial failed; what waited for the node was told. */
+  | { readonly type: "unreachable"; readonly name: string; readonly error: MeshError }
+  /** A peer's connection ended before it became a link. */
+  | {
+      readonly type: "refused";
+      readonly address: string;
+      readonly nodeId: NodeId | undefined;
+      readonly ending: Ending;
+    };
+
+export interface LinksSetup {
+  /** Owned by the caller. Its `onConnection` belongs to the links from now on. */
+  readonly endpoint: QuicEndpoint;
+  readonly nodeId: NodeId;
+  /** name@host:port. */
+  readonly name: string;
+  /** Tells this life of the node from earlier ones, 1 … 2^32 − 1. */
+  readonly creation: number;
+  readonly crypto: CoreCrypto;
+  readonly random: Random;
+  readonly clock: () => Instant;
+  /** Called for everything that concerns the process runtime, in order; `pause` may be called from within. */
+  readonly deliver: (delivery: LinkDelivery, now: Instant) => void;
+  readonly onNews?: (news: LinkNews) => void;
+  readonly link?: LinkOptions;
+  readonly pool?: PoolOptions;
+}
+
+export interface LinkStats {
+  readonly name: string;
+  readonly nodeId: NodeId;
+  readonly creation: number;
+  readonly side: "client" | "server";
+  readonly address: string;
+  readonly rttMs: number | undefined;
+  readonly queuedBytes: number;
+  readonly incomingStreams: number;
+}
+
+export interface LinksStats {
+  readonly links: readonly LinkStats[];
+  readonly counters: Readonly<LinkCounters>;
+}
+
+/** What is kept of a node that is linked or wanted. */
+interface Peer {
+  readonly name: string;
+  /** Signals for it: of the link, or waiting for one. */
+  readonly lanes: Lanes;
+  connection: LinkConnection | undefined;
+  /** It is in `#unflushed`. */
+  unflushed: boolean;
+}
+
+/**
+ * All links of a node: runs the pool, the handshakes and the links on the endpoint's sockets, with one timer and one
+ * flush per turn of the event loop. To the process runtime it is the way to other nodes.
+ *
+ * A node is dialled when something is sent to it. What is sent meanwhile waits in the order in which it was sent;
+ * `nodeDown` follows when the node cannot be reached, and what waited is gone.
+ */
+export class Links implements SignalSink {
+  readonly #setup: LinksSetup;
+  readonly #linkOptions: Required<LinkOptions>;
+  readonly #poolOptions: Required<PoolOptions>;
+  readonly #pool: Pool;
+  readonly #dialler: Dialler;
+  readonly #deadlines: Deadlines<LinkConnection | Pool>;
+  readonly #peers = new Map<string, Peer>();
+  readonly #connections = new Map<ConnectionNumber, LinkConnection>();
+  readonly #dials = new Map<ConnectionNumber, AbortController>();
+  readonly #linkWaiters = new Waiters<void>();
+  readonly #answerWaiters = new Waiters<number>();
+  readonly #counters = newLinkCounters();
+  readonly #user: ConnectionUser;
+  #unflushed: Peer[] = [];
+  #more: Incoming[] = [];
+  #streams = 0;
+  #inPool = false;
+  #closing: Promise<void> | undefined;
+  #onEmpty: (() => void) | undefined;
+  /** The signal being encoded: a field, so that the hot path needs no closure for each. */
+  #signal: Signal | undefined;
+
+  constructor(setup: LinksSetup) {
+    const { name, nodeId, creation } = setup;
+    this.#setup = setup;
+    this.#linkOptions = resolveLinkOptions(setup.link);
+    this.#poolOptions = resolvePoolOptions(setup.pool);
+    this.#pool = new Pool({ name, nodeId, creation }, this.#poolOptions, setup.random);
+    this.#dialler = new Dialler(setup.endpoint);
+    this.#deadlines = new Deadlines(setup.clock, (item, now) => {
+      if (item instanceof Pool) this.#tellPool({ type: "tick" });
+      else item.tick(now);
+    });
+    this.#user = this.#connectionUser();
+    setup.endpoint.onConnection = (connection) => this.#onConnection(connection);
+  }
+
+  /** Hot path. See `SignalSink`. */
+  send(node: string, lane: number, key: number, signal: Signal): boolean {
+    const peer = this.#peers.get(node) ?? this.#want(node);
+    if (peer === undefined) return true;
+    this.#signal = signal;
+    const below = peer.lanes.frame(lane % this.#linkOptions.lanesMax, key, signalFrame(signal), this.#write);
+    this.#counters.framesOut++;
+    if (!peer.unflushed) this.#flushLater(peer);
+    return below;
+  }
+
+  /**
+   * Resolves when there is a link with the node, dialling at once if there is none. Aborting `signal` ends the wait,
+   * not the dial.
+   * @throws MeshError (rejection) why there is none: `REFUSED`, `TIMEOUT`, `PEER_UNREACHABLE`, `WRONG_REALM`,
+   *   `WRONG_NODE`, `CERTIFICATE_EXPIRED`, `VERSION_MISMATCH`, `NO_COMMON_CAPABILITIES`, `INVALID_CHALLENGE`,
+   *   `NAME_TAKEN`, `LIMIT`, `CLOSED`, …; `CONFIGURATION` when it is not a node name.
+   */
+  async connect(node: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const name = formatNodeName(parseNodeName(node));
+    if (name === this.#setup.name || this.#peers.get(name)?.connection !== undefined) return;
+    if (this.#closing !== undefined) throw new MeshError("CLOSED", "the node is closing");
+    const connected = this.#linkWaiters.wait(name, signal);
+    if (signal?.aborted !== true) {
+      this.#peer(name);
+      this.#tellPool({ type: "connect", name });
+    }
+    await connected;
+  }
+
+  /** Names of the nodes there are links with. */
+  connected(): string[] {
+    return [...this.#peers.values()].filter((peer) => peer.connection !== undefined).map(({ name }) => name);
+  }
+
+  isConnected(node: string): boolean {
+    return this.#peers.get(node)?.connection !== undefined;
+  }
+
+  /** Node id of a linked node. */
+  nodeId(node: string): NodeId | undefined {
+    return this.#peers.get(node)?.connection?.peer?.nodeId;
+  }
+
+  /** Ends the link in order: what was sent before arrives, within `leaveTimeoutMs`. False when there is none. */
+  disconnect(node: string): boolean {
+    const peer = this.#peers.get(node);
+    if (peer === undefined) return false;
+    this.#tellPool({ type: "disconnect", name: node });
+    return peer.connection !== undefined;
+  }
+
+  /**
+   * Round trip of a heartbeat to a linked node, milliseconds.
+   * @throws MeshError (rejection) `PEER_UNREACHABLE` without a link, `CLOSED` when it ends meanwhile.
+   */
+  ping(node: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
+    const connection = this.#peers.get(node)?.connection;
+    if (connection === undefined) {
+      return Promise.reject(new MeshError("PEER_UNREACHABLE", `there is no link with ${node}`));
+    }
+    const answer = this.#answerWaiters.wait(node, signal);
+    connection.ask();
+    return answer;
+  }
+
+  /** Stops reading the incoming stream: its receiver has enough. */
+  pause(node: string, stream: number): void {
+    this.#peers.get(node)?.connection?.incoming(stream)?.pause();
+  }
+
+  resume(node: string, stream: number): void {
+    this.#peers.get(node)?.connection?.incoming(stream)?.resume();
+  }
+
+  stats(): LinksStats {
+    const links: LinkStats[] = [];
+    for (const { connection, lanes, name } of this.#peers.values()) {
+      const peer = connection?.peer;
+      if (connection === undefined || peer === undefined) continue;
+      links.push({
+        name,
+        nodeId: peer.nodeId,
+        creation: peer.creation,
+        side: connection.transport.side,
+        address: addressOf(connection.transport),
+        rttMs: connection.link?.rttMs,
+        queuedBytes: lanes.queuedBytes,
+        incomingStreams: connection.incomingStreams,
+      });
+    }
+    return { links, counters: this.#counters };
+  }
+
+  /** Ends all links in order, within `leaveTimeoutMs`. Idempotent. The endpoint stays open. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    for (const abort of this.#dials.values()) abort.abort(new MeshError("CLOSED", "the node is closing"));
+    for (const connection of [...this.#connections.values()]) connection.leave("the node is closing");
+    if (this.#connections.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onEmpty = resolve;
+      });
+    }
+    this.#deadlines.close();
+    const error = new MeshError("CLOSED", "the node was closed");
+    this.#linkWaiters.rejectAll(error);
+    this.#answerWaiters.rejectAll(error);
+  }
+
+  readonly #write = (writer: Writer): void => encodeSignal(this.#signal as Signal, writer);
+
+  #peer(name: string): Peer {
+    const known = this.#peers.get(name);
+    if (known !== undefined) return known;
+    const peer: Peer = { name, lanes: new Lanes(this.#linkOptions), connection: undefined, unflushed: false };
+    this.#peers.set(name, peer);
+    return peer;
+  }
+
+  /** Something is about to be sent to a node without a link. `undefined` when it cannot be one, or we are closing. */
+  #want(node: string): Peer | undefined {
+    if (this.#closing !== undefined || node === this.#setup.name) return undefined;
+    try {
+      parseNodeName(node);
+    } catch {
+      // A pid with an impossible node in it may have come from anywhere: nobody is there, and that is all.
+      this.#later(() => this.#deliver({ type: "nodeDown", node, reason: noConnection }));
+      return undefined;
+    }
+    const peer = this.#peer(node);
+    // Not at once: the answer may be `nodeDown`, and the caller is in the middle of a send.
+    this.#later(() => {
+      if (this.#peers.get(node) === peer && peer.connection === undefined)
+        this.#tellPool({ type: "want", name: node });
+    });
+    return peer;
+  }
+
+  #later(job: () => void): void {
+    queueMicrotask(() => {
+      if (this.#closing === undefined) job();
+    });
+  }
+
+  #deliver(delivery: LinkDelivery): void {
+    this.#setup.deliver(delivery, this.#setup.clock());
+  }
+
+  // Flushing and reading, once per turn.
+
+  #flushLater(peer: Peer): void {
+    peer.unflushed = true;
+    this.#unflushed.push(peer);
+    // As a promise job: all processes that run in this turn have had their say, and the engine sends after it.
+    if (this.#unflushed.length === 1) queueMicrotask(this.#flush);
+  }
+
+  readonly #flush = (): void => {
+    const unflushed = this.#unflushed;
+    this.#unflushed = [];
+    for (const peer of unflushed) {
+      peer.unflushed = false;
+      peer.connection?.flush();
+    }
+    for (const peer of unflushed) this.#deliverDrained(peer);
+  };
+
+  #deliverDrained(peer: Peer): void {
+    for (let lane = peer.lanes.nextDrained(); lane !== undefined; lane = peer.lanes.nextDrained()) {
+      this.#deliver({ type: "drained", node: peer.name, lane });
+    }
+  }
+
+  readonly #readMore = (): void => {
+    const more = this.#more;
+    this.#more = [];
+    for (const incoming of more) incoming.read();
+  };
+
+  // Connections.
+
+  #onConnection(transport: QuicConnection): void {
+    const number = this.#pool.number();
+    if (this.#closing !== undefined) {
+      transport.close(0, "the node is closing");
+      return;
+    }
+    const connection = this.#connection(number, transport, "listener");
+    this.#tellPool({ type: "inbound", connection: number, address: transport.remoteAddress.host });
+    // Unless the pool has ended it right away.
+    if (this.#connections.has(number)) connection.start();
+  }
+
+  async #dial(number: ConnectionNumber, name: string): Promise<void> {
+    const abort = new AbortController();
+    this.#dials.set(number, abort);
+    this.#counters.dials++;
+    try {
+      const transport = await this.#dialler.dial(name, this.#poolOptions.dialTimeoutMs, abort.signal);
+      if (abort.signal.aborted) {
+        transport.close(0, "");
+        return;
+      }
+      this.#connection(number, transport, "dialler", name).start();
+    } catch (error) {
+      if (abort.signal.aborted) return;
+      const cause = toError(error);
+      this.#tellPool({ type: "closed", connection: number, ending: closingOf(cause), cause });
+    } finally {
+      this.#dials.delete(number);
+    }
+  }
+
+  #connection(
+    number: ConnectionNumber,
+    transport: QuicConnection,
+    role: "dialler" | "listener",
+    expectedName?: string,
+  ): LinkConnection {
+    const { name, nodeId, creation, random, crypto, clock } = this.#setup;
+    const { capabilities, handshakeTimeoutMs } = this.#linkOptions;
+    const handshake = new Handshake(
+      {
+        role,
+        self: { name, nodeId, creation },
+        capabilities,
+        timeoutMs: handshakeTimeoutMs,
+        random,
+        crypto,
+        ...(expectedName === undefined ? {} : { expectedName }),
+      },
+      clock(),
+    );
+    const connection = new LinkConnection({
+      number,
+      transport,
+      handshake,
+      options: this.#linkOptions,
+      user: this.#user,
+      clock,
+      streamNumber: () => ++this.#streams,
+    });
+    this.#connections.set(number, connection);
+    return connection;
+  }
+
+  #connectionUser(): ConnectionUser {
+    return {
+      onIntroduced: ({ number }, peer, early) =>
+        this.#tellPool({ type: "introduced", connection: number, peer, early }),
+      onEstablished: ({ number }) => this.#tellPool({ type: "established", connection: number }),
+      onComplete: ({ number }, peer) => this.#tellPool({ type: "complete", connection: number, peer }),
+      onFrame: (connection, incoming, frame, now) => this.#onFrame(connection, incoming, frame, now),
+      onAnswered: (connection, rttMs) => this.#onAnswered(connection, rttMs),
+      onMore: (incoming) => {
+        this.#more.push(incoming);
+        if (this.#more.length === 1) setImmediate(this.#readMore);
+      },
+      onFlushable: (connection) => this.#onFlushable(connection),
+      onTouched: (connection) => this.#deadlines.watch(connection),
+      onClosed: (connection, ending, cause) => this.#onClosed(connection, ending, cause),
+    };
+  }
+
+  /** Hot path. */
+  #onFrame(connection: LinkConnection, incoming: Incoming, frame: Frame, now: Instant): boolean {
+    const { payload } = frame;
+    let signal: Signal;
+    try {
+      signal = decodeSignal(frame.type, payload);
+    } catch (error) {
+      connection.defect(error);
+      return false;
+    }
+    this.#counters.framesIn++;
+    const node = (connection.peer as Introduction).name;
+    const bytes = payload.length + frameHeaderBytes;
+    this.#setup.deliver({ type: "signal", node, stream: incoming.number, bytes, signal }, now);
+    return true;
+  }
+
+  #onAnswered(connection: LinkConnection, rttMs: number): void {
+    const name = connection.peer?.name;
+    if (name !== undefined) this.#answerWaiters.resolve(name, rttMs);
+    this.#tellPool({ type: "alive", connection: connection.number });
+  }
+
+  #onFlushable(connection: LinkConnection): void {
+    const peer = this.#peers.get(connection.peer?.name ?? "");
+    if (peer?.connection === connection) {
+      if (!peer.unflushed) this.#flushLater(peer);
+    } else connection.flush();
+  }
+
+  #onClosed(connection: LinkConnection, ending: Ending, cause: Error | undefined): void {
+    this.#connections.delete(connection.number);
+    this.#deadlines.forget(connection);
+    if (ending.code !== "goodbye") countEnding(this.#counters, ending.code);
+    if (connection.peer === undefined && connection.transport.side === "server") {
+      const address = addressOf(connection.transport);
+      this.#setup.onNews?.({ type: "refused", address, nodeId: connection.claimedNodeId, ending });
+    }
+    const closed = { type: "closed", connection: connection.number, ending } as const;
+    this.#tellPool(cause === undefined ? closed : { ...closed, cause });
+    if (this.#connections.size === 0) this.#onEmpty?.();
+  }
+
+  // The pool's decisions.
+
+  #tellPool(input: Parameters<Pool["handle"]>[0]): void {
+    this.#pool.handle(input, this.#setup.clock());
+    // Carrying out one decision may lead to the next input; the outer loop carries that out too, in order.
+    if (this.#inPool) return;
+    this.#inPool = true;
+    for (let output = this.#pool.poll(); output !== undefined; output = this.#pool.poll())
+      this.#carryOut(output);
+    this.#inPool = false;
+    this.#deadlines.watch(this.#pool);
+  }
+
+  #carryOut(output: PoolOutput): void {
+    switch (output.type) {
+      case "dial":
+        void this.#dial(output.connection, output.name);
+        break;
+      case "admit":
+        this.#connections.get(output.connection)?.admit();
+        break;
+      case "end":
+        this.#dials.get(output.connection)?.abort();
+        this.#connections.get(output.connection)?.end(output.ending);
+        break;
+      case "leave":
+        this.#onLeave(output.connection);
+        break;
+      case "probe":
+        this.#connections.get(output.connection)?.ask();
+        break;
+      case "up":
+        this.#onUp(output.connection, output.peer);
+        break;
+      case "down":
+        this.#onDown(output.connection, output.peer, output.ending);
+        break;
+      case "unreachable":
+        this.#onUnreachable(output.name, output.error);
+        break;
+      default:
+        output satisfies never;
+    }
+  }
+
+  #onUp(number: ConnectionNumber, { name, nodeId }: PoolPeer): void {
+    const connection = this.#connections.get(number);
+    // Gone again already: `down` follows.
+    if (connection === undefined) return;
+    const peer = this.#peer(name);
+    peer.connection = connection;
+    this.#counters.linksUp++;
+    this.#dialler.keepTickets(name, connection.transport);
+    connection.open(peer.lanes);
+    const address = addressOf(connection.transport);
+    this.#setup.onNews?.({ type: "up", name, nodeId, address });
+    this.#deliver({ type: "nodeUp", node: name });
+    this.#linkWaiters.resolve(name, undefined);
+  }
+
+  /** The link is ending in order: what is sent from now on waits for the next one. */
+  #onLeave(number: ConnectionNumber): void {
+    const connection = this.#connections.get(number);
+    const name = connection?.peer?.name;
+    if (name !== undefined && this.#peers.get(name)?.connection === connection) this.#peers.delete(name);
+    connection?.leave("disconnected");
+  }
+
+  #onDown(number: ConnectionNumber, { name, nodeId }: PoolPeer, ending: Ending): void {
+    this.#counters.linksDown++;
+    const peer = this.#peers.get(name);
+    if (peer?.connection?.number === number) this.#forget(peer);
+    this.#answerWaiters.reject(
+      name,
+      new MeshError("CLOSED", `the link with ${name} ended: ${ending.reason}`),
+    );
+    this.#setup.onNews?.({ type: "down", name, nodeId, ending });
+    this.#deliver({ type: "nodeDown", node: name, reason: noConnection });
+  }
+
+  #onUnreachable(name: string, error: MeshError): void {
+    this.#counters.dialsFailed++;
+    const peer = this.#peers.get(name);
+    if (peer !== undefined && peer.connection === undefined) this.#forget(peer);
+    this.#setup.onNews?.({ type: "unreachable", name, error });
+    this.#linkWaiters.reject(name, error);
+    this.#deliver({ type: "nodeDown", node: name, reason: noConnection });
+  }
+
+  /** Drops what was queued for a node; senders who wait are let go. */
+  #forget(peer: Peer): void {
+    this.#peers.delete(peer.name);
+    this.#counters.droppedBytes += peer.lanes.queuedBytes;
+    for (const lane of peer.lanes.discard()) this.#deliver({ type: "drained", node: peer.name, lane });
+  }
+}
+
+const noConnection = atom("noconnection");
+
+function addressOf({ remoteAddress: { host, port } }: QuicConnection): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
