@@ -174,8 +174,11 @@ function parseCertificate(der: Uint8Array): X509Certificate {
   if (der.length > certificateBytesMax) {
     throw new MeshError("DECODE", `a certificate of ${der.length} bytes, ${certificateBytesMax} are allowed`);
   }
-  // The library also takes PEM, hexadecimal and base64; a certificate has one form here.
-  if (der[0] !== 0x30) throw new MeshError("DECODE", "not a certificate in DER");
+  // The library also takes PEM, hexadecimal and base64, and bytes left over; a certificate has one form here: a SEQUENCE
+  // with its length in two bytes (none has less than 256 bytes) that fills all there is.
+  if (der[0] !== 0x30 || der[1] !== 0x82 || ((der[2] as number) << 8) + (der[3] as number) !== der.length - 4) {
+    throw new MeshError("DECODE", "not a certificate in DER");
+  }
   try {
     return new X509Certificate(copy(der));
   } catch (cause) {
