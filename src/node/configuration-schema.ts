@@ -1,5 +1,7 @@
 import * as z from "zod";
 import { parseNodeName } from "../base/node-name.ts";
+import { normalizeCookie } from "../identity/cookie.ts";
+import { parseRealmName } from "../identity/realm.ts";
 
 /** What is known of a setting beyond its type: the documentation and every error message come from it. */
 export interface SettingFacts {
@@ -44,9 +46,10 @@ function integer({ description, min, max, default: value, unit }: IntegerFacts) 
     });
 }
 
-function isNodeName(text: string): boolean {
+/** Whether `parse` takes `text`: what is allowed is decided where the value is used. */
+function isValid(parse: (text: string) => unknown, text: string): boolean {
   try {
-    parseNodeName(text);
+    parse(text);
     return true;
   } catch {
     return false;
@@ -215,28 +218,36 @@ const processesSchema = z.strictObject({
  * one schema; names of variables (`MACULA_LOG_LEVEL`) and flags (`--log-level`) are derived from its keys.
  */
 export const configurationSchema = z.strictObject({
-  name: z.string().refine(isNodeName).optional().register(settingFacts, {
-    description: "The node's name; the host and port in it are where other nodes find it.",
-    kind: "text",
-    allowed: "name@host:port, as in node1@localhost:4433 (without a port it means 4433)",
-  }),
+  name: z
+    .string()
+    .refine((text) => isValid(parseNodeName, text))
+    .optional()
+    .register(settingFacts, {
+      description: "The node's name; the host and port in it are where other nodes find it.",
+      kind: "text",
+      allowed: "name@host:port, as in node1@localhost:4433 (without a port it means 4433)",
+    }),
   realm: z
     .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
+    .refine((text) => isValid(parseRealmName, text))
     .default("default")
     .register(settingFacts, {
       description: "The trust domain. Only nodes of the same realm talk to each other.",
       kind: "text",
       allowed: "1–63 letters, digits, dots, dashes or underscores, beginning with a letter or digit",
     }),
-  cookie: z.string().min(1).max(1_024).optional().register(settingFacts, {
-    description:
-      "The secret that the nodes of a realm share. Better kept in a file than here: `cookieFile`, or what `macula cookie` shows.",
-    kind: "text",
-    allowed: "1–1024 characters of text",
-    defaultText: "the cookie kept in `stateDir`, generated on first use",
-    secret: true,
-  }),
+  cookie: z
+    .string()
+    .refine((text) => isValid(normalizeCookie, text))
+    .optional()
+    .register(settingFacts, {
+      description:
+        "The secret that the nodes of a realm share. Better kept in a file than here: `cookieFile`, or what `macula cookie` shows.",
+      kind: "text",
+      allowed: "1–1024 bytes of text without line ends and other control characters",
+      defaultText: "the cookie kept in `stateDir`, generated on first use",
+      secret: true,
+    }),
   cookieFile: z.string().min(1).optional().register(settingFacts, {
     description: "A file that holds the cookie, readable by its owner only (chmod 600).",
     kind: "path",
@@ -278,7 +289,7 @@ export const configurationSchema = z.strictObject({
 });
 
 /** A complete configuration: every setting has its value. */
-export type Configuration = z.output<typeof configurationSchema>;
+export type Configuration = z.output<typeof configurationSchema> & { readonly stateDir: string | null };
 /** What may be given: any part of it. */
 export type ConfigurationInput = z.input<typeof configurationSchema>;
 

@@ -112,7 +112,8 @@ function combine(layers: readonly GivenValues[], home: string) {
     if (second === undefined) input[first] = value;
     else input[first] = { ...(input[first] as object | undefined), [second]: value };
   }
-  const configuration = configurationSchema.parse({ stateDir: home, ...input });
+  const { stateDir = home, ...configured } = configurationSchema.parse(input);
+  const configuration: Configuration = { ...configured, stateDir };
   return {
     configuration,
     sources: new Map(settings.map(({ key }) => [key, chosen.get(key)?.source ?? "default"])),

@@ -222,7 +222,7 @@ describe("secrets", () => {
       { file: file({ cookie }) },
     ]) {
       const message = problem(() => loadConfiguration(sources));
-      expect(message).toMatch(/cookie must be 1–1024 characters of text/);
+      expect(message).toMatch(/cookie must be 1–1024 bytes of text/);
       expect(message).not.toContain("xxx");
     }
   });

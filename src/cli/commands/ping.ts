@@ -1,0 +1,57 @@
+import type { Command } from "commander";
+import { InvalidArgumentError } from "commander";
+import { Failure } from "../failure.ts";
+import { fullNodeName, openGateway } from "../gateway.ts";
+import { duration, print, printJson, withProgress } from "../output.ts";
+import { addSettings, commandConfiguration, realmSettings } from "../settings.ts";
+
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    if (/^\d+$/.test(text) && number >= min && number <= max) return number;
+    throw new InvalidArgumentError(`A whole number from ${min} to ${max} is needed.`);
+  };
+}
+
+export const viaHelp =
+  "local node to go through (default: one that runs here); none: start one for this command";
+
+export function addPing(program: Command): void {
+  addSettings(program.command("ping"), realmSettings)
+    .description("measure the round trip to a node")
+    .argument("<node>", "name@host:port")
+    .option("-c, --count <number>", "how many times", wholeNumber(1, 1_000_000), 1)
+    .option("--via <node>", viaHelp)
+    .option("--json", "print one line of JSON")
+    .addHelpText("after", "\nExample:\n  macula ping node1@localhost:4433")
+    .action(
+      async (target: string, options: { count: number; via?: string; json?: boolean }, command: Command) => {
+        const node = fullNodeName(target);
+        const { configuration } = commandConfiguration(command);
+        const gateway = await withProgress("starting", openGateway(configuration, node, options.via));
+        try {
+          const times: number[] = [];
+          for (let round = 0; round < options.count; round++) {
+            const answer = await withProgress(`waiting for ${node}`, gateway.ping(node));
+            if (answer === undefined) {
+              throw new Failure(
+                `${node} does not answer: is it started, its name right, and its realm and cookie the same as here?`,
+              );
+            }
+            times.push(answer.rttMs);
+            if (options.json !== true) print(`pong from ${node} in ${duration(answer.rttMs)}`);
+          }
+          if (options.json === true) {
+            printJson({
+              node,
+              through: gateway.through,
+              rttMs: times[0],
+              ...(times.length > 1 ? { times } : {}),
+            });
+          }
+        } finally {
+          await gateway.close();
+        }
+      },
+    );
+}

@@ -1,0 +1,84 @@
+import { join } from "node:path";
+import type { Command } from "commander";
+import { runDirectory } from "../../node/admin/socket-path.ts";
+import type { Configuration } from "../../node/configuration-schema.ts";
+import { usageFailure } from "../failure.ts";
+import { columns, note, print, printJson, withProgress } from "../output.ts";
+import { addSettings, commandConfiguration } from "../settings.ts";
+import { onEndSignals } from "../signals.ts";
+
+export function addStart(program: Command): void {
+  addSettings(program.command("start"))
+    .description("start a node and run until Ctrl-C")
+    .option("--json", "print the node's facts as one line of JSON")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  macula start --name node1@localhost:4433
+  macula start --name node2@localhost:4434 --exports ./math.js --log-level debug
+
+Ctrl-C or SIGTERM ends the node in order; a second one ends it at once.`,
+    )
+    .action(async (options: { json?: boolean }, command: Command) => {
+      const { configuration } = commandConfiguration(command);
+      if (configuration.name === undefined) {
+        throw usageFailure("a node needs a name: macula start --name node1@localhost:4433");
+      }
+      await runNode(configuration, options.json === true);
+    });
+}
+
+async function runNode(configuration: Configuration, json: boolean): Promise<void> {
+  const signals = onEndSignals();
+  const { startNode } = await import("../node-starter.ts");
+  const { node, log } = await withProgress("starting", startNode(configuration));
+  const admin = await openAdmin(configuration, node, log).catch(async (error: unknown) => {
+    await node.close();
+    throw error;
+  });
+  const address = node.address.host.includes(":") ? `[${node.address.host}]` : node.address.host;
+  const facts = {
+    name: node.name,
+    nodeId: node.nodeId,
+    realm: configuration.realm,
+    address: `${address}:${node.address.port}`,
+    adminSocket: admin?.path ?? null,
+    pid: process.pid,
+  };
+  if (json) printJson(facts);
+  else {
+    print(
+      columns([
+        ["name", facts.name],
+        ["id", facts.nodeId],
+        ["realm", facts.realm],
+        ["address", `${facts.address} (UDP)`],
+        ["admin", facts.adminSocket ?? "none, because nothing is kept on disk (--state-dir none)"],
+      ]),
+    );
+    if (process.stdout.isTTY)
+      note(`Ctrl-C stops the node; \`macula shell ${node.name}\` opens a shell on it`);
+  }
+  const signal = await signals;
+  log.info({ signal }, "node.stopping");
+  await admin?.close();
+  await node.close();
+  log.close();
+}
+
+async function openAdmin(
+  configuration: Configuration,
+  node: Awaited<ReturnType<typeof import("../node-starter.ts").startNode>>["node"],
+  log: Awaited<ReturnType<typeof import("../node-starter.ts").startNode>>["log"],
+) {
+  const { stateDir } = configuration;
+  if (stateDir === null) return undefined;
+  const { AdminServer } = await import("../../node/admin/server.ts");
+  return AdminServer.open({
+    node,
+    directory: runDirectory(stateDir),
+    historyFile: join(stateDir, "shell_history"),
+    log,
+  });
+}

@@ -1,0 +1,63 @@
+import { randomBytes } from "node:crypto";
+import type { Configuration } from "../node/configuration-schema.ts";
+import { type ClosableLog, createLog } from "../node/log.ts";
+import { MaculaNode } from "../node/macula-node.ts";
+import { findCookie } from "./cookie.ts";
+import { usageFailure } from "./failure.ts";
+import { note } from "./output.ts";
+
+export interface StartedNode {
+  readonly node: MaculaNode;
+  readonly log: ClosableLog;
+}
+
+/** Starts the node that `configuration` describes, with a log on standard error. What processes print goes to standard output. */
+export async function startNode(configuration: Configuration): Promise<StartedNode> {
+  if (configuration.name === undefined) {
+    throw usageFailure("a node needs a name: --name node1@localhost:4433, or MACULA_NAME");
+  }
+  const { cookie, generated, weakness } = await findCookie(configuration);
+  if (weakness !== undefined) note(`warning: ${weakness}`);
+  if (generated) {
+    note(
+      configuration.stateDir === null
+        ? "warning: no cookie was given and none is kept: no other node can know this one's (--cookie-file, or MACULA_COOKIE)"
+        : `a cookie was generated for the realm ${configuration.realm}: other machines need it too (macula cookie)`,
+    );
+  }
+  const log = createLog(configuration.log);
+  const { cookieFile: _, ...settings } = configuration;
+  const node = await MaculaNode.start({
+    ...settings,
+    cookie,
+    logger: log,
+    print: (text: string) => void process.stdout.write(text),
+  });
+  return { node, log };
+}
+
+/**
+ * A node for one command: in the realm of `configuration`, with a name of its own, a free port and an identity that is
+ * kept nowhere.
+ */
+export async function startShortLivedNode(configuration: Configuration): Promise<StartedNode> {
+  const name = `command-${randomBytes(4).toString("hex")}@localhost:0`;
+  const { cookie } = await findCookie(configuration);
+  const log = createLog({ ...configuration.log, level: quieter(configuration.log.level) });
+  const { cookieFile: _, ...settings } = configuration;
+  const node = await MaculaNode.start({
+    ...settings,
+    name,
+    cookie,
+    stateDir: null,
+    port: 0,
+    exports: [],
+    logger: log,
+  });
+  return { node, log };
+}
+
+/** The comings and goings of such a node are of no interest unless asked for. */
+function quieter(level: Configuration["log"]["level"]): Configuration["log"]["level"] {
+  return level === "info" ? "warn" : level;
+}

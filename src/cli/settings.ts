@@ -1,0 +1,61 @@
+import { type Command, Option } from "commander";
+import { type LoadedConfiguration, loadConfiguration } from "../node/configuration.ts";
+import { settings } from "../node/configuration-schema.ts";
+import { note } from "./output.ts";
+
+const placeholders: Readonly<Record<string, string>> = {
+  integer: "<number>",
+  path: "<path>",
+  paths: "<module.js>",
+  choice: "<word>",
+  text: "<text>",
+};
+
+/** Settings that a command for another node needs: how to get into its realm. */
+export const realmSettings = ["realm", "cookie", "cookieFile", "stateDir", "log.level", "log.format"];
+
+/** Adds `--config` and a flag for each setting (or for those in `keys`) to `command`. */
+export function addSettings(command: Command, keys?: readonly string[]): Command {
+  command.addOption(
+    new Option(
+      "--config <file>",
+      "configuration file (default: MACULA_CONFIG, else ~/.macula/config.json)",
+    ).helpGroup("Settings:"),
+  );
+  for (const setting of settings) {
+    if (keys !== undefined && !keys.includes(setting.key)) continue;
+    const option = new Option(
+      `${setting.flag} ${placeholders[setting.kind] ?? "<value>"}`,
+      setting.description.replaceAll("`", "").split(". ")[0]?.replace(/\.$/, ""),
+    ).helpGroup(setting.path.length === 1 ? "Settings:" : `Settings, ${setting.path[0]}:`);
+    if (setting.kind === "paths") option.argParser(collect);
+    command.addOption(option);
+  }
+  return command;
+}
+
+function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
+}
+
+/**
+ * The configuration for `command`, from its flags, the environment and the file. Warnings go to standard error.
+ * @throws MeshError `CONFIGURATION`.
+ */
+export function commandConfiguration(command: Command): LoadedConfiguration {
+  const given = command.optsWithGlobals<Record<string, string | readonly string[] | undefined>>();
+  const flags = new Map<string, string | readonly string[]>();
+  for (const { key, flag } of settings) {
+    const text = given[new Option(`${flag} <value>`).attributeName()];
+    // A command may use a flag of the same name for itself, without a value.
+    if (typeof text === "string" || Array.isArray(text)) flags.set(key, text as string | readonly string[]);
+  }
+  const file = given["config"];
+  const loaded = loadConfiguration({
+    flags,
+    environment: process.env,
+    ...(typeof file === "string" ? { file } : {}),
+  });
+  for (const warning of loaded.warnings) note(warning);
+  return loaded;
+}

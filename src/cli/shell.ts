@@ -1,0 +1,61 @@
+import { AdminClient, runningNode } from "../node/admin/client.ts";
+import { Failure } from "./failure.ts";
+
+/** Width of what is no terminal. */
+const usualColumns = 80;
+
+/**
+ * Joins this terminal (or pipe) with a shell on the node that listens at `path`, until the user leaves it or the input
+ * ends. The shell itself, with its line editing, history and Tab, runs in the node; keys go there as they are typed.
+ * @throws Failure when the node went away meanwhile.
+ */
+export async function attachShell(path: string): Promise<void> {
+  const client = await AdminClient.connect(path);
+  const terminal = process.stdin.isTTY && process.stdout.isTTY;
+  const answer = await client.ask({ op: "shell", terminal, columns: process.stdout.columns ?? usualColumns });
+  const { session } = answer as { readonly session: number };
+  const onResize = (): void => void resizeShell(path, session);
+  if (terminal) {
+    process.stdin.setRawMode(true);
+    process.stdout.on("resize", onResize);
+  }
+  try {
+    await joinStreams(client);
+  } finally {
+    if (terminal) {
+      process.stdin.setRawMode(false);
+      process.stdout.off("resize", onResize);
+    }
+    // Standard input would keep the process alive.
+    process.stdin.destroy();
+    client.close();
+  }
+  if ((await runningNode(path)) === undefined) throw new Failure("the node has gone");
+}
+
+function joinStreams({ socket }: AdminClient): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.on("data", (bytes: Buffer) => {
+      // A terminal that does not keep up holds back the node's output, rather than fill our memory.
+      if (!process.stdout.write(bytes)) {
+        socket.pause();
+        process.stdout.once("drain", () => socket.resume());
+      }
+    });
+    socket.once("close", resolve);
+    socket.once("end", () => socket.end());
+    process.stdout.once("error", reject);
+    process.stdin.pipe(socket);
+    socket.resume();
+  });
+}
+
+async function resizeShell(path: string, session: number): Promise<void> {
+  try {
+    const client = await AdminClient.connect(path);
+    await client.ask({ op: "resize", session, columns: process.stdout.columns });
+    client.close();
+  } catch {
+    // A wrong width until the next resize is no reason to end the shell.
+  }
+}

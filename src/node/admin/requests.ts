@@ -1,0 +1,46 @@
+import { MeshError } from "../../base/errors.ts";
+import { decode, encode } from "../../etf/index.ts";
+import { version } from "../version.ts";
+import type { AdminNode } from "./admin-node.ts";
+import type { AdminRequest, NodeInfo } from "./protocol.ts";
+
+type Question = Exclude<AdminRequest, { op: "shell" | "resize" }>;
+
+/** What `node` answers to `request`, as a value for JSON. Rejections become error answers. */
+export async function answerRequest(node: AdminNode, request: Question): Promise<unknown> {
+  switch (request.op) {
+    case "info":
+      return nodeInfo(node);
+    case "nodes":
+      return node.nodes();
+    case "stats":
+      return node.stats();
+    case "connect":
+      return node.connect(request.node);
+    case "ping":
+      return (await node.ping(request.node)) ?? null;
+    case "rpc": {
+      const args = decode(Buffer.from(request.args, "base64"), { binaries: "bytes" });
+      if (!Array.isArray(args)) throw new MeshError("DECODE", "the arguments of a call are a list");
+      const { timeoutMs } = request;
+      const value = await node.rpc(request.node, request.module, request.function, args, { timeoutMs });
+      return Buffer.from(encode(value, { text: "marked" })).toString("base64");
+    }
+    default:
+      return request satisfies never;
+  }
+}
+
+function nodeInfo(node: AdminNode): NodeInfo {
+  return {
+    name: node.name,
+    nodeId: node.nodeId,
+    realm: node.realm,
+    address: { host: node.address.host, port: node.address.port },
+    pid: process.pid,
+    version,
+    uptimeMs: Math.round(process.uptime() * 1_000),
+    processes: node.processes().length,
+    nodes: node.nodes(),
+  };
+}

@@ -1,0 +1,161 @@
+import { type REPLEval, type REPLServer, start } from "node:repl";
+import type { Duplex } from "node:stream";
+import { inspect } from "node:util";
+import { MeshError } from "../../base/errors.ts";
+import { format, type Term } from "../../etf/index.ts";
+import type { Self } from "../../process/types.ts";
+import type { AdminNode } from "./admin-node.ts";
+import { shellCommands } from "./shell-commands.ts";
+
+export interface ShellSessionOptions {
+  readonly node: AdminNode;
+  /** What is typed comes in, what is shown goes out. Closed when the session ends. */
+  readonly stream: Duplex;
+  /** Line editing, colours, history and Tab. */
+  readonly terminal: boolean;
+  /** Width of the terminal. */
+  readonly columns: number;
+  readonly historyFile?: string;
+}
+
+/** A result longer than this is cut: a million pids help nobody, and the terminal takes minutes for them. */
+const shownCharactersMax = 100_000;
+
+/** One shell on a node: a `node:repl` in the node's own process, running as a process of the node. */
+export class ShellSession {
+  readonly #options: ShellSessionOptions;
+  #server: REPLServer | undefined;
+  #ended = false;
+
+  constructor(options: ShellSessionOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the user left, the client went away or `end` was called. */
+  async run(): Promise<void> {
+    const { node, stream } = this.#options;
+    const gone = withResolvers();
+    const self = await startShellProcess(node, gone.promise);
+    if (!this.#ended && !stream.destroyed) {
+      this.resize(this.#options.columns);
+      await this.#start(self);
+    }
+    // Ends the shell's process, and with it its links, monitors and names.
+    gone.resolve();
+    stream.end();
+  }
+
+  /** Tells the line editor how wide the terminal is now. */
+  resize(columns: number): void {
+    Object.assign(this.#options.stream, { columns });
+    this.#options.stream.emit("resize");
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#server?.close();
+  }
+
+  async #start(self: Self): Promise<void> {
+    const { node, stream, terminal, historyFile } = this.#options;
+    const server = start({
+      prompt: terminal ? `${node.name}> ` : "",
+      input: stream,
+      output: stream,
+      terminal,
+      useColors: terminal,
+      useGlobal: false,
+      // Also lets Ctrl-C end the wait for a promise.
+      breakEvalOnSigint: true,
+      // A preview evaluates what is half typed, and this is a live node.
+      preview: false,
+      writer: (value: unknown) => show(value, terminal),
+    });
+    this.#server = server;
+    const left = new Promise<void>((resolve) => {
+      server.once("exit", resolve);
+      stream.once("close", resolve);
+    });
+    awaitPromises(server);
+    const print = (text: string): void => void stream.write(text);
+    Object.assign(server.context, hostTypes, shellCommands({ node, self, print }));
+    if (terminal && historyFile !== undefined) server.setupHistory(historyFile, () => {});
+    await left;
+    server.close();
+  }
+}
+
+/**
+ * The shell's code runs in a context of its own, with its own `Map` and the like. It gets ours, so that a `Map` made
+ * in the shell is one to the encoder.
+ */
+const hostTypes = { Map, Set, Uint8Array, Error, RangeError, TypeError, Promise };
+
+/** The process that the shell is to others. It traps exits: a linked process that fails must not end the shell. */
+function startShellProcess(node: AdminNode, gone: Promise<void>): Promise<Self> {
+  return new Promise((resolve) => {
+    node.spawn(async (self) => {
+      self.trapExit = true;
+      resolve(self);
+      await gone;
+    });
+  });
+}
+
+/** Waits for a result that is a promise and shows what it brings, as if `await` had been typed. */
+function awaitPromises(server: REPLServer): void {
+  const evaluate = server.eval;
+  let pending: unknown;
+  Object.defineProperty(server.context, "__pending", { get: () => pending });
+  const evaluateAndAwait: REPLEval = (code, context, file, callback) => {
+    evaluate.call(server, code, context, file, (error, value: unknown) => {
+      if (error !== null || !isThenable(value)) {
+        callback(error, value);
+        return;
+      }
+      pending = value;
+      // The REPL's own `await` stops reading meanwhile and knows how to be interrupted.
+      evaluate.call(server, "await __pending\n", context, file, (failed, result: unknown) => {
+        pending = undefined;
+        callback(failed, result);
+      });
+    });
+  };
+  Object.assign(server, { eval: evaluateAndAwait });
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
+  );
+}
+
+/** A value in Erlang's syntax when it is a term, else as Node.js shows it. */
+function show(value: unknown, coloured: boolean): string {
+  const text = showWhole(value, coloured);
+  if (text.length <= shownCharactersMax) return text;
+  return `${text.slice(0, shownCharactersMax)}… (${text.length} characters)`;
+}
+
+function showWhole(value: unknown, coloured: boolean): string {
+  if (value instanceof MeshError) {
+    const cause =
+      value.cause === undefined ? "" : `\n  cause: ${inspect(value.cause, { colors: coloured, depth: 2 })}`;
+    return `${value.code}: ${value.message}${cause}`;
+  }
+  if (value instanceof Error) return inspect(value, { colors: coloured });
+  if (typeof value === "function" || typeof value === "symbol") return inspect(value, { colors: coloured });
+  try {
+    return format(value as Term);
+  } catch {
+    return inspect(value, { colors: coloured, depth: 2 });
+  }
+}
+
+function withResolvers(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
