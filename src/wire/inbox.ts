@@ -156,6 +156,18 @@ export class Inbox {
     for (const { assembly } of this.#incomplete.values()) assembly.postpone(now, wait);
   }
 
+  /**
+   * The peer ended the stream, and everything is read.
+   * @throws MeshError `DECODE` when it ended within a message.
+   */
+  end(): void {
+    if (this.#failure !== undefined) return;
+    const whole = this.#headerLength === 0 && this.#arriving === undefined && this.#incomplete.size === 0;
+    if (whole && this.bufferedBytes === 0) return;
+    this.#fail(invalid("the stream ended within a message"));
+    throw this.#failure;
+  }
+
   /** The stream is gone: drops everything and gives its memory back. Idempotent. */
   close(): void {
     this.#fail(new MeshError("CLOSED", "the stream is closed"));

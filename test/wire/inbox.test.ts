@@ -131,6 +131,22 @@ test("a frame that lies whole in what was fed is a view of it", () => {
   expect(inbox.next(at(0))?.payload.buffer).toBe(fed.buffer);
 });
 
+test("§1: a stream that ends within a message breaks the protocol", () => {
+  const frame = encodeFrame(3, bytesOf(50));
+  for (const bytes of [frame.subarray(0, 5), frame.subarray(0, 20), fragment(1, 60, 0, bytesOf(50))]) {
+    const inbox = inboxWith();
+    inbox.feed(frame);
+    inbox.feed(bytes);
+    expect(drain(inbox)).toHaveLength(1);
+    expect(() => inbox.end()).toThrow(code("DECODE", "ended within a message"));
+  }
+  const inbox = inboxWith();
+  inbox.end();
+  inbox.feed(frame);
+  expect(drain(inbox)).toHaveLength(1);
+  inbox.end();
+});
+
 test("what was fed and not read is counted", () => {
   const inbox = inboxWith();
   const frame = encodeFrame(3, bytesOf(50));
