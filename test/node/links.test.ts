@@ -15,7 +15,7 @@ describe("DESIGN §5: links on real sockets", () => {
     await alice.until(() => alice.messages().length === 1);
     expect(alice.messages()).toEqual([new Uint8Array([1, 2, 3])]);
     expect(alice.deliveries.filter((each) => each.type === "nodeUp")).toEqual([
-      { type: "nodeUp", node: bob.name },
+      { type: "nodeUp", node: bob.name, creation: 1 },
     ]);
     expect(await alice.links.ping(bob.name)).toBeGreaterThan(0);
   });

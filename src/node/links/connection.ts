@@ -14,7 +14,7 @@ import {
   type HandshakeOutput,
   handshakeBytesMax,
   type Introduction,
-  Lanes,
+  type Lanes,
   Link,
   type LinkOptions,
   type LinkOutput,

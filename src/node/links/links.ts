@@ -42,7 +42,12 @@ export type LinkDelivery =
       readonly bytes: number;
       readonly signal: Signal;
     }
-  | { readonly type: "nodeUp"; readonly node: string }
+  | {
+      readonly type: "nodeUp";
+      readonly node: string;
+      /** Tells this life of the node from others. */
+      readonly creation: number;
+    }
   | { readonly type: "nodeDown"; readonly node: string; readonly reason: Term }
   | { readonly type: "drained"; readonly node: string; readonly lane: number };
 
@@ -506,7 +511,7 @@ export class Links implements SignalSink {
     }
   }
 
-  #onUp(number: ConnectionNumber, { name, nodeId }: PoolPeer): void {
+  #onUp(number: ConnectionNumber, { name, nodeId, creation }: PoolPeer): void {
     const connection = this.#connections.get(number);
     // Gone again already: `down` follows.
     if (connection === undefined) return;
@@ -517,7 +522,7 @@ export class Links implements SignalSink {
     connection.open(peer.lanes);
     const address = addressOf(connection.transport);
     this.#setup.onNews?.({ type: "up", name, nodeId, address });
-    this.#deliver({ type: "nodeUp", node: name });
+    this.#deliver({ type: "nodeUp", node: name, creation });
     this.#linkWaiters.resolve(name, undefined);
   }
 

@@ -1,0 +1,221 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { World, type WorldNode } from "./support/world.ts";
+
+/** What must hold between two nodes once everything has come to rest: one link, the same connection on both sides. */
+function expectOneLink(a: WorldNode, b: WorldNode): void {
+  expect([...a.up.keys()]).toEqual([b.name]);
+  expect([...b.up.keys()]).toEqual([a.name]);
+  expect(a.up.get(b.name)?.peer).toBe(b.up.get(a.name));
+  expect(a.ends.size).toBe(1);
+  expect(b.ends.size).toBe(1);
+}
+
+const numbers = (from: number, count: number): number[] =>
+  Array.from({ length: count }, (_, index) => from + index);
+
+describe("DESIGN §5: when both dial at once", () => {
+  test("one link stays in every interleaving, and every signal arrives once and in order", () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.nat(30), fc.nat(30), (seed, aSteps, bSteps) => {
+        const world = new World(seed);
+        const a = world.add("a", 1);
+        const b = world.add("b", 2);
+        world.send(a, b, 0);
+        for (let step = 0; step < bSteps; step++) world.step(0);
+        world.send(b, a, 100);
+        for (let step = 0; step < aSteps; step++) world.step(0);
+        for (const each of numbers(1, 5)) {
+          world.send(a, b, each);
+          world.send(b, a, 100 + each);
+          world.step(0);
+        }
+        world.run();
+        expectOneLink(a, b);
+        expect(b.received).toEqual(numbers(0, 6));
+        expect(a.received).toEqual(numbers(100, 6));
+        expect(a.history).toEqual([`up ${b.name}`]);
+        expect(b.history).toEqual([`up ${a.name}`]);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test("the connection dialled by the smaller node id stays", () => {
+    const world = new World(1);
+    const a = world.add("a", 1);
+    const b = world.add("b", 2);
+    world.tell(a, { type: "connect", name: b.name });
+    world.tell(b, { type: "connect", name: a.name });
+    world.run();
+    expectOneLink(a, b);
+    expect(a.up.get(b.name)?.role).toBe("dialler");
+  });
+
+  test("a peer that can only dial out gets its link even though the smaller id dials too", () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.boolean(), (seed, smallerBehindFirewall) => {
+        const world = new World(seed);
+        const a = world.add("a", 1);
+        const b = world.add("b", 2);
+        (smallerBehindFirewall ? a : b).reachable = false;
+        world.send(a, b, 1);
+        world.send(b, a, 2);
+        world.run();
+        expectOneLink(a, b);
+        expect([a.received, b.received]).toEqual([[2], [1]]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test("five nodes that all dial each other end with one link per pair", () => {
+    fc.assert(
+      fc.property(fc.integer(), (seed) => {
+        const world = new World(seed);
+        const nodes = numbers(1, 5).map((id) => world.add(`n${id}`, id));
+        for (const from of nodes) {
+          for (const to of nodes) if (from !== to) world.send(from, to, Number(from.creation));
+        }
+        world.run();
+        for (const node of nodes) {
+          expect(node.up.size).toBe(4);
+          expect(node.ends.size).toBe(4);
+          expect(node.received).toHaveLength(4);
+          expect(node.history.filter((each) => each.startsWith("up"))).toHaveLength(4);
+          expect(node.history).toHaveLength(4);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
+describe("DESIGN §5: lives of a node", () => {
+  test("nodes that come and go: up and down alternate, and the survivors end with one link", () => {
+    fc.assert(
+      fc.property(
+        fc.integer(),
+        fc.array(fc.nat(20), { minLength: 1, maxLength: 5 }),
+        fc.boolean(),
+        (seed, lives, told) => {
+          const world = new World(seed);
+          const a = world.add("a", 1);
+          let b = world.add("b", 2);
+          for (const [life, steps] of lives.entries()) {
+            world.send(a, b, life);
+            for (let step = 0; step < steps; step++) world.step();
+            world.kill(b, told);
+            b = world.add("b", 2, life + 2);
+            world.tell(b, { type: "connect", name: a.name });
+          }
+          world.run();
+          world.tell(b, { type: "connect", name: a.name });
+          world.run();
+          expectOneLink(a, b);
+          const changes = a.history.filter((each) => !each.startsWith("unreachable"));
+          for (const [index, change] of changes.entries()) {
+            expect(change).toBe(`${index % 2 === 0 ? "up" : "down"} ${b.name}`);
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  test("a new life is down before it is up again, also when nobody noticed the end of the old one", () => {
+    const world = new World(1);
+    const a = world.add("a", 1);
+    const b = world.add("b", 2, 7);
+    world.tell(a, { type: "connect", name: b.name });
+    world.run();
+    world.kill(b, false);
+    const reborn = world.add("b", 2, 8);
+    world.tell(reborn, { type: "connect", name: a.name });
+    world.run();
+    expectOneLink(a, reborn);
+    expect(a.history).toEqual([`up ${b.name}`, `down ${b.name}`, `up ${b.name}`]);
+  });
+
+  test("name_taken: another node id does not get a name that has a live link", () => {
+    const world = new World(1);
+    const a = world.add("a", 1);
+    const b = world.add("b", 2);
+    world.tell(a, { type: "connect", name: b.name });
+    world.run();
+    const thief = world.add("b", 3);
+    world.tell(thief, { type: "connect", name: a.name });
+    world.run();
+    expectOneLink(a, b);
+    expect(thief.history).toEqual([`unreachable ${a.name} NAME_TAKEN`]);
+  });
+
+  test("a name whose link is dead goes to another node id", () => {
+    const world = new World(1);
+    const a = world.add("a", 1);
+    const b = world.add("b", 2);
+    world.tell(a, { type: "connect", name: b.name });
+    world.run();
+    world.kill(b, false);
+    const heir = world.add("b", 3);
+    world.tell(heir, { type: "connect", name: a.name });
+    world.run();
+    expectOneLink(a, heir);
+    expect(a.history).toEqual([`up ${b.name}`, `down ${b.name}`, `up ${b.name}`]);
+  });
+});
+
+describe("dialling", () => {
+  test("an unreachable node is told once for each attempt, and redialled with a growing, jittered wait", () => {
+    const world = new World(1);
+    const a = world.add("a", 1);
+    const b = "gone@host:1";
+    const dialledAt: number[] = [];
+    for (let attempt = 0; attempt < 12; attempt++) {
+      world.tell(a, { type: "want", name: b });
+      while (a.history.length === attempt) expect(world.step()).toBe(true);
+      dialledAt.push(world.now);
+    }
+    expect(a.history).toEqual(Array.from({ length: 12 }, () => `unreachable ${b} REFUSED`));
+    const waits = dialledAt.slice(1).map((each, index) => each - (dialledAt[index] as number));
+    for (const [index, wait] of waits.entries()) {
+      const whole = Math.min(5_000, 100 * 2 ** index);
+      expect(wait).toBeGreaterThanOrEqual(whole / 2);
+      expect(wait).toBeLessThanOrEqual(whole);
+    }
+  });
+
+  test("connect does not wait for the back-off", () => {
+    const world = new World(1);
+    const a = world.add("a", 1);
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      world.tell(a, { type: "connect", name: "gone@host:1" });
+      expect(a.history).toHaveLength(attempt);
+    }
+    expect(world.now).toBe(0);
+  });
+
+  test("bounds: dials at once, nodes waited for, links, handshakes of peers", () => {
+    const world = new World(1);
+    const a = world.add("a", 1, 1, { dialsMax: 2, wantedMax: 3, linksMax: 3 });
+    for (const id of [2, 3, 4, 5]) world.add(`n${id}`, id).reachable = false;
+    for (const id of [2, 3, 4, 5]) world.tell(a, { type: "connect", name: `n${id}@host:1` });
+    expect(a.ends.size).toBe(2);
+    expect(a.history).toEqual(["unreachable n5@host:1 LIMIT"]);
+    world.run();
+    expect(a.history.filter((each) => each.endsWith("TIMEOUT"))).toHaveLength(3);
+
+    const b = world.add("b", 9, 1, { inboundMax: 3, inboundPerAddressMax: 2 });
+    const refused = (): number => {
+      let count = 0;
+      for (let output = b.pool.poll(); output !== undefined; output = b.pool.poll()) {
+        if (output.type === "end" && output.ending.code === "overloaded") count++;
+      }
+      return count;
+    };
+    for (const address of ["x", "x", "x", "y", "z"]) {
+      b.pool.handle({ type: "inbound", connection: b.pool.number(), address }, world.now);
+    }
+    expect(refused()).toBe(2);
+  });
+});
