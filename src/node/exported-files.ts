@@ -1,7 +1,7 @@
 import { basename, extname } from "node:path";
 import { pathToFileURL } from "node:url";
 import { MeshError } from "../base/errors.ts";
-import type { ExportedModule } from "../process/index.ts";
+import { type ExportedModule, SelfFunction } from "../process/index.ts";
 
 /**
  * Loads the ES modules in `files` for export, each under its file name without the extension.
@@ -24,7 +24,9 @@ async function loadFunctions(file: string): Promise<ExportedModule> {
   } catch (cause) {
     throw new MeshError("CONFIGURATION", `exports: ${file} does not load: ${String(cause)}`, { cause });
   }
-  const functions = Object.entries(loaded).filter(([, value]) => typeof value === "function");
+  const functions = Object.entries(loaded).filter(
+    ([, value]) => typeof value === "function" || value instanceof SelfFunction,
+  );
   if (functions.length === 0) throw new MeshError("CONFIGURATION", `exports: ${file} exports no function`);
   return Object.fromEntries(functions) as ExportedModule;
 }

@@ -1,5 +1,10 @@
 import { monotonicNow } from "../io/clock.ts";
-import { ProcessRuntime, type ProcessInput, type ProcessOptions, type ProcessOutput } from "../process/index.ts";
+import {
+  type ProcessInput,
+  type ProcessOptions,
+  type ProcessOutput,
+  ProcessRuntime,
+} from "../process/index.ts";
 import { Deadlines } from "./links/deadlines.ts";
 
 type Driven = "sink" | "clock" | "wake" | "later";
@@ -44,7 +49,8 @@ export class ProcessDriver {
 
   #drain(): void {
     this.#draining = false;
-    for (let output = this.runtime.poll(); output !== undefined; output = this.runtime.poll()) this.#perform(output);
+    for (let output = this.runtime.poll(); output !== undefined; output = this.runtime.poll())
+      this.#perform(output);
     this.#deadlines.watch(this.runtime);
   }
 }

@@ -1,7 +1,7 @@
+import { toError } from "../base/errors.ts";
+import { type NodeIdentity, renewAt } from "../identity/index.ts";
 import { wallNow } from "../io/clock.ts";
 import { systemRandom } from "../io/random.ts";
-import { type NodeIdentity, renewAt } from "../identity/index.ts";
-import { toError } from "../base/errors.ts";
 import type { Log } from "./log.ts";
 
 /** How often the wall clock is looked at: it may jump, and the machine may sleep, so one long timer would not do. */

@@ -1,0 +1,36 @@
+import { format } from "../etf/index.ts";
+import type { ProcessOutput } from "../process/index.ts";
+import type { LinkNews } from "./links/index.ts";
+import type { Log } from "./log.ts";
+
+/** How news of the links reads in the log. */
+export function logLinkNews(log: Log, news: LinkNews): void {
+  switch (news.type) {
+    case "up":
+      log.info({ node: news.name, nodeId: news.nodeId, address: news.address }, "link.up");
+      break;
+    case "down":
+      log.info(
+        { node: news.name, nodeId: news.nodeId, code: news.ending.code, reason: news.ending.reason },
+        "link.down",
+      );
+      break;
+    case "unreachable":
+      log.warn({ node: news.name, code: news.error.code, error: news.error.message }, "link.unreachable");
+      break;
+    case "refused":
+      log.warn(
+        { address: news.address, nodeId: news.nodeId, code: news.ending.code, reason: news.ending.reason },
+        "link.refused",
+      );
+      break;
+    default:
+      news satisfies never;
+  }
+}
+
+/** A process threw: what Erlang's error logger would say. */
+export function logCrash(log: Log, crash: Extract<ProcessOutput, { type: "crash" }>): void {
+  const { pid, name, reason } = crash;
+  log.error({ pid: pid.toString(), name, reason: format(reason) }, "process.crash");
+}

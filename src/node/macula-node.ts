@@ -1,0 +1,409 @@
+import type { MeshError } from "../base/errors.ts";
+import type { NodeId } from "../base/node-id.ts";
+import { formatNodeName, parseNodeName } from "../base/node-name.ts";
+import type { Pid, Reference, Term } from "../etf/index.ts";
+import { cookieWeakness, type NodeIdentity } from "../identity/index.ts";
+import { monotonicNow } from "../io/clock.ts";
+import { coreCrypto } from "../io/crypto.ts";
+import {
+  type NodeIdentityOptions,
+  nodeIdentity,
+  openIdentityStore,
+  readCookieFile,
+  renewNodeIdentity,
+} from "../io/identity-store.ts";
+import { QuicEndpoint } from "../io/quic/index.ts";
+import { systemRandom } from "../io/random.ts";
+import {
+  type DemonitorOptions,
+  type Destination,
+  type ExportedModule,
+  type ProcessBody,
+  type ProcessCounters,
+  type ProcessInfo,
+  type ProcessOutput,
+  type ProcessRuntime,
+  type Self,
+  type SpawnOnOptions,
+  type SpawnOptions,
+  type TimeoutOptions,
+} from "../process/index.ts";
+import { resolveConfiguration } from "./configuration.ts";
+import type { Configuration, ConfigurationInput } from "./configuration-schema.ts";
+import { Emitter } from "./emitter.ts";
+import { loadExportedFiles } from "./exported-files.ts";
+import { Links, type LinksStats } from "./links/index.ts";
+import { type Log, silentLog } from "./log.ts";
+import { logCrash, logLinkNews } from "./log-events.ts";
+import { ProcessDriver } from "./process-driver.ts";
+import { keepRenewed } from "./renewal.ts";
+
+/** Settings of a node (`docs/configuration.md` lists them all) and what only a program can give. */
+export type MaculaNodeOptions = Omit<ConfigurationInput, "name" | "log"> & {
+  /** `name@host:port`: where other nodes find this one. Port 0 picks a free one, which becomes part of the name. */
+  readonly name: string;
+  /** Where events go: a pino logger, or anything with its four methods. Default: nowhere. */
+  readonly logger?: Log;
+  /** Gets what processes print whose group leader is this node. Default: discarded. */
+  readonly print?: (text: string) => void;
+};
+
+/** What a node tells its program. */
+export interface MaculaNodeEvents {
+  readonly nodeUp: { readonly node: string; readonly nodeId: NodeId };
+  /** Told once for each `nodeUp`, when the link is lost for good. */
+  readonly nodeDown: { readonly node: string; readonly nodeId: NodeId; readonly reason: string };
+  /** A message to the node itself: an exit or DOWN of what it linked or monitors. */
+  readonly message: Term;
+  /** A listener of this node threw. */
+  readonly error: unknown;
+}
+
+export interface MaculaNodeStats extends LinksStats {
+  readonly processes: { readonly live: number; readonly counters: Readonly<ProcessCounters> };
+}
+
+/** Parts of a node that `start` puts together. */
+interface Parts {
+  readonly name: string;
+  readonly configuration: Configuration;
+  readonly identity: NodeIdentity;
+  readonly endpoint: QuicEndpoint;
+  readonly stopRenewal: () => void;
+  readonly log: Log;
+  readonly print: ((text: string) => void) | undefined;
+}
+
+/**
+ * A node: processes of its own, and links to other nodes of its realm.
+ *
+ * Its own calls (`send`, `rpc`, `spawnOn`, `link`, …) come from a process of the node itself; what that receives is the
+ * event `message`.
+ */
+export class MaculaNode implements AsyncDisposable {
+  /** In full, with the port. */
+  readonly name: string;
+  readonly nodeId: NodeId;
+  readonly realm: string;
+  /** Where it listens (UDP). */
+  readonly address: { readonly host: string; readonly port: number };
+  readonly #endpoint: QuicEndpoint;
+  readonly #stopRenewal: () => void;
+  readonly #log: Log;
+  readonly #links: Links;
+  readonly #driver: ProcessDriver;
+  readonly #events = new Emitter<MaculaNodeEvents>((thrown) => this.#onListenerThrew(thrown));
+  #closing: Promise<void> | undefined;
+
+  private constructor({ name, configuration, identity, endpoint, stopRenewal, log, print }: Parts) {
+    this.name = name;
+    this.nodeId = identity.nodeId;
+    this.realm = configuration.realm;
+    this.address = endpoint.address;
+    this.#endpoint = endpoint;
+    this.#stopRenewal = stopRenewal;
+    this.#log = log;
+    const creation = 1 + systemRandom.integer(0xffff_ffff);
+    const { links, processes } = configuration;
+    this.#links = new Links({
+      endpoint,
+      nodeId: identity.nodeId,
+      name,
+      creation,
+      crypto: coreCrypto(identity.privateKey),
+      random: systemRandom,
+      clock: monotonicNow,
+      deliver: (delivery) => this.#driver.handle(delivery),
+      onNews: (news) => {
+        logLinkNews(log, news);
+        if (news.type === "up") this.#events.emit("nodeUp", { node: news.name, nodeId: news.nodeId });
+        if (news.type === "down") {
+          this.#events.emit("nodeDown", { node: news.name, nodeId: news.nodeId, reason: news.ending.reason });
+        }
+      },
+      link: links,
+      pool: links,
+    });
+    this.#driver = new ProcessDriver(
+      {
+        node: name,
+        creation,
+        sink: this.#links,
+        lanes: links.lanesMax,
+        ...processes,
+        ...(print && { print }),
+      },
+      (output) => this.#onProcessOutput(output),
+    );
+  }
+
+  /**
+   * Starts a node: reads or makes its identity, opens its socket.
+   * @throws MeshError `CONFIGURATION` naming a wrong setting, a file that others can read, or a port in use.
+   */
+  static async start(options: MaculaNodeOptions): Promise<MaculaNode> {
+    const { logger: log = silentLog, print, ...settings } = options;
+    const configuration = resolveConfiguration(settings);
+    const wanted = parseNodeName(options.name);
+    const modules = await loadExportedFiles(configuration.exports);
+    const identityOptions = await identityOptionsOf(configuration, formatNodeName(wanted), log);
+    const identity = await nodeIdentity(identityOptions);
+    const trust = { authorities: identity.authorities };
+    const endpoint = await QuicEndpoint.listen({
+      ...(configuration.host === "::" ? {} : { host: configuration.host }),
+      port: configuration.port ?? wanted.port,
+      identity,
+      trust,
+      connectionsMax: 2 * configuration.links.linksMax,
+      unidirectionalStreamsMax: configuration.links.lanesMax,
+    });
+    endpoint.onError = (error) => log.error({ error: error.message, stack: error.stack }, "quic.error");
+    const stopRenewal = keepRenewed({
+      identity,
+      renew: () => renewNodeIdentity(identityOptions),
+      use: (renewed) => endpoint.setIdentity(renewed),
+      log,
+    });
+    // Port 0 in the name: the name has to say where the node is found.
+    const name = formatNodeName(wanted.port === 0 ? { ...wanted, port: endpoint.address.port } : wanted);
+    const node = new MaculaNode({ name, configuration, identity, endpoint, stopRenewal, log, print });
+    for (const [module, functions] of modules) node.exportModule(module, functions);
+    log.info({ name, nodeId: node.nodeId, realm: node.realm, port: node.address.port }, "node.started");
+    return node;
+  }
+
+  // --- Other nodes ---
+
+  /** Whether there is a link to `node`, dialling it if there is none. Why there is none: `ping`, and the log. */
+  async connect(node: string, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
+    try {
+      await this.#links.connect(node, options);
+      return true;
+    } catch (error) {
+      if ((error as MeshError).code === "CONFIGURATION") throw error;
+      return false;
+    }
+  }
+
+  /** Ends the link to `node` in order; what was sent before arrives. False when there is none. */
+  disconnect(node: string): boolean {
+    return this.#links.disconnect(node);
+  }
+
+  /** Names of the nodes there is a link with. */
+  nodes(): string[] {
+    return this.#links.connected();
+  }
+
+  /**
+   * Round trip to `node` in milliseconds, dialling it if there is no link.
+   * @throws MeshError telling why it is not reached: `REFUSED`, `TIMEOUT`, `WRONG_REALM`, `WRONG_NODE`, `PEER_UNREACHABLE`, …
+   */
+  async ping(
+    node: string,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<{ readonly rttMs: number }> {
+    const name = formatNodeName(parseNodeName(node));
+    if (name === this.name) return { rttMs: 0 };
+    await this.#links.connect(name, options);
+    return { rttMs: await this.#links.ping(name, options) };
+  }
+
+  /** @returns a function that takes the listener away again. */
+  on<Name extends keyof MaculaNodeEvents>(
+    event: Name,
+    listener: (news: MaculaNodeEvents[Name]) => void,
+  ): () => void {
+    return this.#events.on(event, listener);
+  }
+
+  // --- Processes ---
+
+  /** The process of the node itself, for all that has no shorthand here. */
+  get self(): Self {
+    return this.#runtime.self;
+  }
+
+  /** Starts a process. It begins to run when the caller next waits. @throws MeshError `LIMIT`. */
+  spawn(body: ProcessBody, options?: SpawnOptions): Pid {
+    return this.#runtime.spawn(body, options);
+  }
+
+  /**
+   * Starts a process on another node (or this one) that runs a function exported there.
+   * @throws MeshError `NOT_EXPORTED`, `LIMIT`, `PEER_UNREACHABLE`, `TIMEOUT`.
+   */
+  spawnOn(
+    node: string,
+    module: string,
+    name: string,
+    args: readonly Term[],
+    options?: SpawnOnOptions,
+  ): Promise<Pid> {
+    return this.#runtime.spawnOn(formatNodeName(parseNodeName(node)), module, name, args, options);
+  }
+
+  /**
+   * Calls a function exported by another node (or this one).
+   * @throws MeshError `REMOTE` when it threw (`cause` has what), `NOT_EXPORTED`, `LIMIT`, `PEER_UNREACHABLE`, `TIMEOUT`.
+   */
+  rpc(
+    node: string,
+    module: string,
+    name: string,
+    args: readonly Term[],
+    options?: TimeoutOptions,
+  ): Promise<Term> {
+    return this.#runtime.rpc(formatNodeName(parseNodeName(node)), module, name, args, options);
+  }
+
+  /**
+   * Sends a message; never waits. Sending to nobody is no error, but for a name that is not registered here.
+   * @returns false when the receiver has enough for now: await `drained(to)` before sending much more.
+   * @throws MeshError `NO_PROCESS`, `ENCODE`, `LIMIT`.
+   */
+  send(to: Destination, message: Term): boolean {
+    return this.#runtime.send(to, message);
+  }
+
+  /** Resolves once the receiver wants more. */
+  drained(to: Destination): Promise<void> {
+    return this.#runtime.drained(to);
+  }
+
+  /** @throws MeshError `NO_PROCESS` (no such process here), `LIMIT` (name taken, or process already named). */
+  registerName(name: string, pid: Pid): void {
+    this.#runtime.registerName(name, pid);
+  }
+
+  unregisterName(name: string): void {
+    this.#runtime.unregister(name);
+  }
+
+  whereis(name: string): Pid | undefined {
+    return this.#runtime.whereis(name);
+  }
+
+  registered(): string[] {
+    return this.#runtime.registered();
+  }
+
+  processes(): Pid[] {
+    return this.#runtime.processes();
+  }
+
+  /** `undefined` when there is no such process here. */
+  processInfo(pid: Pid): ProcessInfo | undefined {
+    return this.#runtime.processInfo(pid);
+  }
+
+  /** Lets other nodes call and spawn these functions, in place of those exported under `name` before. See `withSelf`. */
+  exportModule(name: string, module: ExportedModule): void {
+    this.#runtime.exportModule(name, module);
+  }
+
+  unexportModule(name: string): void {
+    this.#runtime.unexportModule(name);
+  }
+
+  /** `{'DOWN', Ref, process, …}` comes as the event `message`. */
+  monitor(target: Destination): Reference {
+    return this.#runtime.monitor(target);
+  }
+
+  demonitor(ref: Reference, options?: DemonitorOptions): boolean {
+    return this.#runtime.demonitor(ref, options);
+  }
+
+  /** Sends an exit signal (`exit/2`). */
+  exit(to: Pid, reason: Term): void {
+    this.#runtime.exit(to, reason);
+  }
+
+  groupLeader(of: Pid): Pid | undefined {
+    return this.#runtime.groupLeader(of);
+  }
+
+  setGroupLeader(leader: Pid, of: Pid): void {
+    this.#runtime.setGroupLeader(leader, of);
+  }
+
+  // --- Life ---
+
+  stats(): MaculaNodeStats {
+    return {
+      ...this.#links.stats(),
+      processes: { live: this.#runtime.processes().length, counters: this.#runtime.counters },
+    };
+  }
+
+  /** Ends all processes, tells the other nodes, releases the socket. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  get #runtime(): ProcessRuntime {
+    return this.#driver.runtime;
+  }
+
+  async #close(): Promise<void> {
+    this.#stopRenewal();
+    // First the processes: their last signals still travel.
+    this.#driver.close();
+    await this.#links.close();
+    await this.#endpoint.close();
+    this.#log.info({ name: this.name }, "node.stopped");
+  }
+
+  #onProcessOutput(output: ProcessOutput): void {
+    switch (output.type) {
+      case "pause":
+        this.#links.pause(output.node, output.stream);
+        break;
+      case "resume":
+        this.#links.resume(output.node, output.stream);
+        break;
+      case "connect":
+        // The runtime is told how it went.
+        void this.connect(output.node).catch(() =>
+          this.#driver.handle({ type: "nodeDown", node: output.node }),
+        );
+        break;
+      case "disconnect":
+        this.#log.error({ node: output.node, error: output.error.message }, "link.overflow");
+        this.#links.disconnect(output.node);
+        break;
+      case "crash":
+        logCrash(this.#log, output);
+        break;
+      case "message":
+        this.#events.emit("message", output.message);
+        break;
+      default:
+        output satisfies never;
+    }
+  }
+
+  #onListenerThrew(thrown: unknown): void {
+    this.#log.error({ error: String(thrown) }, "listener.failed");
+  }
+}
+
+async function identityOptionsOf(
+  { realm, cookie, cookieFile, stateDir }: Configuration,
+  name: string,
+  log: Log,
+): Promise<NodeIdentityOptions> {
+  const store = await openIdentityStore(stateDir ?? undefined);
+  const secret =
+    cookie ??
+    (cookieFile === undefined ? (await store.cookie(realm)).cookie : await readCookieFile(cookieFile));
+  const weakness = cookieWeakness(secret);
+  if (weakness !== undefined) log.warn({ weakness }, "cookie.weak");
+  return { realm, name, store, cookie: secret };
+}
