@@ -99,7 +99,7 @@ export async function issueNodeCertificate(
   const certificate = await X509CertificateGenerator.create(
     {
       serialNumber: hex(positiveSerial(node.serial)),
-      subject: new Name([{ O: [node.realm] }, { CN: [nodeId] }]),
+      subject: new Name([organization(node.realm), { CN: [{ printableString: nodeId }] }]),
       issuer: authority.subjectName,
       notBefore: date(node.notBefore),
       notAfter: date(node.notAfter),
@@ -125,7 +125,7 @@ export async function selfSignAuthority(
   crypto: IdentityCrypto,
 ): Promise<Uint8Array> {
   const { keys } = authority;
-  const name = new Name([{ O: [authority.realm] }]);
+  const name = new Name([organization(authority.realm)]);
   const certificate = await X509CertificateGenerator.create(
     {
       // Derived from the key, so that all nodes that derive the key name its certificate alike.
@@ -176,7 +176,11 @@ function parseCertificate(der: Uint8Array): X509Certificate {
   }
   // The library also takes PEM, hexadecimal and base64, and bytes left over; a certificate has one form here: a SEQUENCE
   // with its length in two bytes (none has less than 256 bytes) that fills all there is.
-  if (der[0] !== 0x30 || der[1] !== 0x82 || ((der[2] as number) << 8) + (der[3] as number) !== der.length - 4) {
+  if (
+    der[0] !== 0x30 ||
+    der[1] !== 0x82 ||
+    ((der[2] as number) << 8) + (der[3] as number) !== der.length - 4
+  ) {
     throw new MeshError("DECODE", "not a certificate in DER");
   }
   try {
@@ -212,6 +216,14 @@ function importSigningKey(
   crypto: IdentityCrypto,
 ) {
   return crypto.webcrypto.subtle.importKey("pkcs8", copy(keys.privateKey), algorithm, false, ["sign"]);
+}
+
+/**
+ * The realm as part of a name. The kind of string is fixed: verifiers compare names byte by byte, so that all who derive an
+ * authority must write its name alike (left to itself, the library chooses by the characters).
+ */
+function organization(realm: string) {
+  return { O: [{ utf8String: realm }] };
 }
 
 /** 20 bytes of a key's SHA-256 (RFC 7093 §2), in hexadecimal. */

@@ -48,6 +48,8 @@ describe("DESIGN §3: the authority of a cookie", () => {
     expect(nodeIdOf(facts.publicKey, identityCrypto)).toMatchInlineSnapshot(
       `"honpsr36c2ponnhwrgxvfbrj5kgj427se56yn3sqgog3uznvgnna"`,
     );
+    // SEQUENCE { SET { SEQUENCE { organizationName, UTF8String "demo" } } }, as issuer and as subject.
+    expect(hex(anchors[0] as Uint8Array).split("300f310d300b060355040a0c0464656d6f")).toHaveLength(3);
     expect(facts).toMatchObject({ isAuthority: true, notBefore: Date.UTC(2020, 0, 1) });
     expect(facts.notAfter).toBe(Date.UTC(9999, 11, 31, 23, 59, 59));
   });
