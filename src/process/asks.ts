@@ -34,7 +34,7 @@ export class Asks {
     { timeoutMs = 5_000 }: TimeoutOptions = {},
   ): Promise<Term> {
     const kernel = this.#kernel;
-    const what = `question to ${typeof to === "string" ? to : "name" in to ? `${to.name} on ${to.node}` : to}`;
+    const what = `question to ${nameOf(to)}`;
     const ref = kernel.makeReference(askFlag);
     const wait = kernel.wait<Term>(process, what);
     const number = kernel.referenceNumber(ref) ?? -1;
@@ -63,29 +63,34 @@ export class Asks {
     return wait.promise;
   }
 
-  /** Takes `message` when it belongs to a question of `process`. */
-  take(process: Process, message: Term): boolean {
+  /** Takes `message` when it belongs to one of the questions, or to one that is settled already. */
+  take(asks: ReadonlyMap<number, Ask>, message: Term): boolean {
     if (!(message instanceof Tuple) || message.length < 2) return false;
     const [first, second] = message.elements;
     if (isDownMessage(message)) {
-      const ask = this.#find(process, second);
+      const ask = this.#find(asks, second);
       ask?.wait.fail(this.#kernel.exitError(ask.what, message.elements[4]));
       return isAnswer(this.#kernel, second);
     }
     const answersTag = first instanceof Atom && first.name === "io_reply" ? second : first;
     if (!isAnswer(this.#kernel, answersTag)) return false;
-    this.#find(process, answersTag)?.wait.succeed(message.elements[message.length - 1]);
+    this.#find(asks, answersTag)?.wait.succeed(message.elements[message.length - 1]);
     return true;
   }
 
-  #find(process: Process, ref: Term): Ask | undefined {
+  #find(asks: ReadonlyMap<number, Ask>, ref: Term): Ask | undefined {
     if (!(ref instanceof Reference)) return undefined;
     const number = this.#kernel.referenceNumber(ref);
-    return number === undefined ? undefined : process.asks?.get(number);
+    return number === undefined ? undefined : asks.get(number);
   }
 }
 
 function isAnswer(kernel: Kernel, tag: Term): boolean {
   if (!(tag instanceof Reference) || tag.ids[2] !== askFlag) return false;
-  return kernel.referenceNumber(tag) !== undefined && !(tag instanceof Pid);
+  return kernel.referenceNumber(tag) !== undefined;
+}
+
+function nameOf(to: Destination): string {
+  if (typeof to === "string") return to;
+  return to instanceof Pid ? to.toString() : `${to.name} on ${to.node}`;
 }

@@ -111,6 +111,8 @@ function elementsOf(signal: Signal): readonly Term[] {
       const { result } = signal;
       return [signal.ref, signal.to, spawnFlags(signal), result instanceof Pid ? result : atom(result)];
     }
+    default:
+      return signal satisfies never;
   }
 }
 

@@ -1,4 +1,4 @@
-import { Atom, atom, type Term, Tuple, tuple } from "../etf/index.ts";
+import { Atom, atom, Pid, type Term, Tuple, tuple } from "../etf/index.ts";
 
 export const normal = atom("normal");
 export const kill = atom("kill");
@@ -45,7 +45,8 @@ export class RemoteError extends Error {
 /** The first words of a reason, for messages to people. */
 export function describe(reason: Term): string {
   if (reason instanceof Atom || typeof reason === "string") return reason.toString();
-  if (!(reason instanceof Tuple)) return String(reason);
+  if (typeof reason !== "object" || reason === null) return String(reason);
+  if (!(reason instanceof Tuple)) return reason instanceof Pid ? reason.toString() : "a term";
   const [first, second] = reason.elements;
   if (first !== error || !(second instanceof Tuple)) return `{${reason.elements.map(describe).join(", ")}}`;
   return `${describe(second.elements[0])}: ${describe(second.elements[1])}`;
@@ -71,11 +72,11 @@ function errorTerm(thrown: Error): Term {
     .filter((line) => /^\s+at /.test(line))
     .slice(0, stackLinesMax)
     .map((line) => line.slice(0, stackLineLength));
-  return tuple(error, tuple(className(thrown), String(thrown.message), lines));
+  return tuple(error, tuple(className(thrown), thrown.message, lines));
 }
 
 function className(thrown: Error): string {
-  return thrown.name === "Error" ? (thrown.constructor?.name ?? "Error") : String(thrown.name);
+  return thrown.name === "Error" ? (thrown.constructor?.name ?? "Error") : thrown.name;
 }
 
 /** The error that a reason stands for: `RemoteError` for what an Error became, `ProcessExit` otherwise. */

@@ -17,10 +17,8 @@ export class SelfFunction {
  * Marks a function that gets `self` before its arguments. The one rule of exported functions: both kinds can be called
  * (`rpc`) and spawned (`spawnOn`); a plain function gets the arguments, a `withSelf` function gets `self` and the arguments.
  */
-export function withSelf<Args extends readonly never[]>(
-  body: (self: Self, ...args: Args) => unknown,
-): SelfFunction {
-  return new SelfFunction(body as unknown as SelfFunction["body"]);
+export function withSelf(body: (self: Self, ...args: never[]) => unknown): SelfFunction {
+  return new SelfFunction(body as SelfFunction["body"]);
 }
 
 export type ExportedModule = { readonly [name: string]: PlainFunction | SelfFunction };

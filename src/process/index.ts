@@ -1,3 +1,4 @@
+export type { ChildSpec } from "./child.ts";
 export { decodeSignal, encodeSignal, signalFrame } from "./codec.ts";
 export {
   errorOf,
@@ -8,12 +9,23 @@ export {
   RemoteError,
   reasonOf,
 } from "./exit.ts";
-export { type ExportedModule, type PlainFunction, type SelfFunction, withSelf } from "./exports.ts";
+export { type ExportedModule, type PlainFunction, SelfFunction, withSelf } from "./exports.ts";
+export {
+  type Caller,
+  type From,
+  GenServer,
+  type GenServerClass,
+  noReply,
+  type Reply,
+  type StartOptions,
+} from "./gen-server.ts";
 export type { ProcessCounters, ProcessOutput } from "./kernel.ts";
 export { any, is, matches, oneOf, type Pattern, where } from "./match.ts";
 export type { ProcessLimits, ProcessOptions, ProcessSurroundings } from "./options.ts";
 export { type ProcessInput, ProcessRuntime } from "./runtime.ts";
 export type { Signal, SignalSink } from "./signals.ts";
+export { type ChildState, Supervisor } from "./supervisor.ts";
+export type { SupervisorOptions } from "./supervisor-server.ts";
 export type {
   DemonitorOptions,
   Destination,

@@ -7,7 +7,7 @@ const firstCapacity = 8;
  * taking another moves those before it.
  */
 export class Mailbox {
-  #messages: Term[] = new Array<Term>(firstCapacity);
+  #messages: Term[] = emptySlots(firstCapacity);
   /** Sizes on the wire; messages of this node count as 0. Made for the first that has one. */
   #sizes: number[] | undefined;
   #head = 0;
@@ -28,7 +28,7 @@ export class Mailbox {
     const slot = (this.#head + this.#length) & (this.#messages.length - 1);
     this.#messages[slot] = message;
     if (bytes > 0) {
-      this.#sizes ??= new Array<number>(this.#messages.length).fill(0);
+      this.#sizes ??= zeros(this.#messages.length);
       this.#bytes += bytes;
     }
     if (this.#sizes !== undefined) this.#sizes[slot] = bytes;
@@ -61,7 +61,7 @@ export class Mailbox {
   }
 
   #reset(): void {
-    this.#messages = new Array<Term>(firstCapacity);
+    this.#messages = emptySlots(firstCapacity);
     this.#sizes = undefined;
     this.#head = 0;
     this.#bytes = 0;
@@ -69,10 +69,10 @@ export class Mailbox {
 
   #grow(): void {
     const capacity = this.#messages.length * 2;
-    const messages = new Array<Term>(capacity);
+    const messages = emptySlots(capacity);
     for (let index = 0; index < this.#length; index++) messages[index] = this.at(index);
     if (this.#sizes !== undefined) {
-      const sizes = new Array<number>(capacity).fill(0);
+      const sizes = zeros(capacity);
       const mask = this.#messages.length - 1;
       for (let index = 0; index < this.#length; index++) {
         sizes[index] = this.#sizes[(this.#head + index) & mask] as number;
@@ -82,4 +82,12 @@ export class Mailbox {
     this.#messages = messages;
     this.#head = 0;
   }
+}
+
+function emptySlots(capacity: number): Term[] {
+  return Array.from<Term>({ length: capacity });
+}
+
+function zeros(length: number): number[] {
+  return Array.from({ length }, () => 0);
 }

@@ -81,7 +81,7 @@ export function matches(pattern: Pattern, message: Term): boolean {
   if (Array.isArray(pattern)) return Array.isArray(message) && allMatch(pattern, message);
   if (pattern instanceof Map) return message instanceof Map && entriesMatch(pattern, message);
   if (isObject(pattern)) return fieldsMatch(pattern, message);
-  return sameValue(pattern as Term, message);
+  return sameValue(pattern, message);
 }
 
 function allMatch(patterns: readonly Term[], terms: readonly Term[]): boolean {

@@ -1,3 +1,4 @@
+import type { Instant } from "../base/time.ts";
 import type { Pid, Reference, Term } from "../etf/index.ts";
 import type { Pattern } from "./match.ts";
 
@@ -146,6 +147,8 @@ export interface Self {
   unregister(name: string): void;
   whereis(name: string): Pid | undefined;
   makeReference(): Reference;
+  /** The node's clock: milliseconds, monotonic, from an arbitrary zero. */
+  now(): Instant;
 
   /** Prints through the group leader, wherever that lives. Resolves when it has answered. */
   print(text: string): Promise<void>;
