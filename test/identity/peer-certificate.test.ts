@@ -1,4 +1,4 @@
-import { webcrypto } from "node:crypto";
+import { webcrypto, X509Certificate } from "node:crypto";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { NodeId } from "../../src/base/node-id.ts";
@@ -35,6 +35,7 @@ describe("DESIGN §3: who belongs to the realm", () => {
     const [identity, other] = [await testIdentity({ realm: "demo" }), await testIdentity({ realm: "demo" })];
     const [leaf] = identity.certificateChain as [Uint8Array];
     expect(isAdmitted(leaf, "demo", identity.nodeId)).toBe(true);
+    expect(isAdmitted(new X509Certificate(leaf), "demo", identity.nodeId)).toBe(true);
     expect(isAdmitted(leaf, "dem", identity.nodeId)).toBe(false);
     expect(isAdmitted(leaf, "demo2", identity.nodeId)).toBe(false);
     expect(isAdmitted(leaf, "demo", other.nodeId)).toBe(false);
