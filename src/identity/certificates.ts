@@ -23,7 +23,7 @@ import {
 removeReflectMetadata();
 
 /** A certificate larger than this is refused unread; ours have about 600 bytes. */
-export const certificateBytesMax = 16_384;
+const certificateBytesMax = 16_384;
 
 /** From when to when something counts, milliseconds since 1970, to the second. */
 export interface Validity {

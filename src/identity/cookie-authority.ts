@@ -14,7 +14,7 @@ import { parseRealmName } from "./realm.ts";
  *
  * These are part of the protocol: nodes that derive with other parameters are of another realm.
  */
-export const cookieScrypt: ScryptParameters = { cost: 32_768, blockSize: 8, parallelization: 3 };
+const cookieScrypt: ScryptParameters = { cost: 32_768, blockSize: 8, parallelization: 3 };
 
 /** Says what the salt is for, so that a cookie used elsewhere too never leads to the same key. */
 const saltDomain = "macula realm authority v1\0";

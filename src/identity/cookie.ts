@@ -3,7 +3,7 @@ import type { Random } from "../base/random.ts";
 import { base32, utf8 } from "../base/text.ts";
 
 /** Bytes of a cookie in UTF-8, at the most. */
-export const cookieBytesMax = 1_024;
+const cookieBytesMax = 1_024;
 
 /** A cookie that nobody guesses: 160 random bits as 32 characters of base32. `random` must be the system's. */
 export function generateCookie(random: Random): string {

@@ -33,7 +33,7 @@ export interface ScryptParameters {
 }
 
 /** The Web Cryptography API, as `@peculiar/x509` takes it. */
-export type WebCrypto = NonNullable<Parameters<typeof X509CertificateGenerator.create>[1]>;
+type WebCrypto = NonNullable<Parameters<typeof X509CertificateGenerator.create>[1]>;
 
 /** The primitives behind keys and certificates, given by `io/crypto`. */
 export interface IdentityCrypto {

@@ -3,7 +3,7 @@ import type { NodeId } from "../base/node-id.ts";
 import { parseNodeId } from "../base/node-id.ts";
 
 /** Characters of a realm name, at the most. An organization name, as which a certificate shows it, may have 64 (X.520). */
-export const realmNameLengthMax = 63;
+const realmNameLengthMax = 63;
 
 const pattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 

@@ -29,7 +29,7 @@ import {
 import { systemRandom } from "./random.ts";
 
 /** A realm's cookie, and whether it was made just now. */
-export interface KeptCookie {
+interface KeptCookie {
   readonly cookie: string;
   readonly generated: boolean;
 }

@@ -1,7 +1,8 @@
-import { execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { fileName } from "../../src/io/file-name.ts";
@@ -96,7 +97,7 @@ describe("private files", () => {
 
   test("a folder, a pipe and a large file are no secrets, and none of them is waited for", async () => {
     await mkdir(join(folder, "folder"), { mode: 0o700 });
-    execFileSync("mkfifo", ["-m", "600", join(folder, "pipe")]);
+    await promisify(execFile)("mkfifo", ["-m", "600", join(folder, "pipe")]);
     await writeFile(join(folder, "large"), new Uint8Array(70_000), { mode: 0o600 });
     await expect(readPrivateFile(join(folder, "folder"))).rejects.toEqual(refusal(/not a regular file/));
     await expect(readPrivateFile(join(folder, "pipe"))).rejects.toEqual(refusal(/not a regular file/));
