@@ -32,6 +32,16 @@ export function compareExact(a: Term, b: Term): number {
   return order(a, b, true);
 }
 
+/** `keys` in the order of keys in a map. `Array.sort` alone would move `undefined`, which is an atom, to the end. */
+export function sortKeys(keys: readonly Term[]): Term[] {
+  const others = keys.filter((key) => key !== undefined).sort(compareExact);
+  if (others.length < keys.length) {
+    const next = others.findIndex((key) => compareExact(undefined, key) < 0);
+    others.splice(next < 0 ? others.length : next, 0, undefined);
+  }
+  return others;
+}
+
 const rank = {
   number: 0,
   atom: 1,
@@ -105,7 +115,7 @@ function order(a: Term, b: Term, exact: boolean): number {
     case rank.port:
       return orderPorts(a as Port, b as Port);
     default:
-      return orderFuns(a as ExportFun | OpaqueFun, b as ExportFun | OpaqueFun);
+      return orderFuns(a as ExportFun | OpaqueFun, b as ExportFun | OpaqueFun, exact);
   }
 }
 
@@ -271,12 +281,13 @@ function orderReferences(a: Reference, b: Reference): number {
   return 0;
 }
 
-function orderFuns(a: ExportFun | OpaqueFun, b: ExportFun | OpaqueFun): number {
+function orderFuns(a: ExportFun | OpaqueFun, b: ExportFun | OpaqueFun, exact: boolean): number {
   if (a instanceof ExportFun && b instanceof ExportFun) {
     return orderText(a.module, b.module) || orderText(a.name, b.name) || a.arity - b.arity;
   }
   if (a instanceof OpaqueFun && b instanceof OpaqueFun) {
-    return orderBits(a.encoded, b.encoded);
+    const which = orderText(a.module, b.module) || a.index - b.index || a.unique - b.unique;
+    return which || a.free.length - b.free.length || orderElements(a.free, b.free, exact);
   }
   return a instanceof OpaqueFun ? -1 : 1;
 }

@@ -1,6 +1,6 @@
 import { MeshError } from "../base/errors.ts";
 import { utf8 } from "../base/text.ts";
-import { compareExact } from "./compare.ts";
+import { compareExact, sortKeys } from "./compare.ts";
 import { inflate } from "./compressed.ts";
 import { Names } from "./names.ts";
 import type { DecodeOptions } from "./options.ts";
@@ -264,8 +264,8 @@ export class Decoder {
 
   #floatTerm(value: number): Term {
     if (!Number.isFinite(value)) throw this.#error("a float that is no finite number", this.#position - 8);
-    // Only where a plain number would be encoded as an integer.
-    return Number.isSafeInteger(value) && !Object.is(value, -0) ? new Float(value) : value;
+    // Where a number would be encoded as an integer; and −0, which a `Map` does not tell from 0.
+    return Number.isSafeInteger(value) ? new Float(value) : value;
   }
 
   /** 31 bytes as of `sprintf("%.20e")`, filled up with zeros. */
@@ -355,11 +355,16 @@ export class Decoder {
 
   #tuple(arity: number, depth: number): Tuple {
     this.#nested(depth);
-    this.#arity(arity);
-    this.#charge(tupleBytes + arity * elementBytes);
-    const elements: Term[] = [];
-    for (let index = 0; index < arity; index++) elements.push(this.#term(depth - 1));
-    return new Tuple(elements);
+    this.#charge(tupleBytes);
+    return new Tuple(this.#terms(arity, depth - 1));
+  }
+
+  #terms(count: number, depth: number): Term[] {
+    this.#arity(count);
+    this.#charge(count * elementBytes);
+    const terms: Term[] = [];
+    for (let index = 0; index < count; index++) terms.push(this.#term(depth));
+    return terms;
   }
 
   /**
@@ -574,37 +579,35 @@ export class Decoder {
     const size = this.#u32();
     this.#need(21);
     this.#position += 21;
-    const free = this.#u32();
-    this.#name();
-    this.#integer();
-    this.#integer();
+    const freeCount = this.#u32();
+    const module = this.#name();
+    const index = this.#integer();
+    const unique = this.#integer();
     this.#anyPid();
-    this.#arity(free);
-    for (let index = 0; index < free; index++) this.#term(depth - 1);
+    const free = this.#terms(freeCount, depth - 1);
     if (this.#position - start - 1 !== size)
       throw this.#error(`a fun of ${size} bytes by its own account`, start);
-    return new OpaqueFun(this.#bytes(start, this.#position));
+    return new OpaqueFun(this.#bytes(start, this.#position), module, index, unique, free);
   }
 
   /** Free variables u32, pid, module, index and unique as integers, the free variables. */
   #oldFun(depth: number): OpaqueFun {
     this.#nested(depth);
     const start = this.#position - 1;
-    const free = this.#u32();
+    const freeCount = this.#u32();
     this.#anyPid();
-    this.#name();
-    this.#integer();
-    this.#integer();
-    this.#arity(free);
-    for (let index = 0; index < free; index++) this.#term(depth - 1);
-    return new OpaqueFun(this.#bytes(start, this.#position));
+    const module = this.#name();
+    const index = this.#integer();
+    const unique = this.#integer();
+    const free = this.#terms(freeCount, depth - 1);
+    return new OpaqueFun(this.#bytes(start, this.#position), module, index, unique, free);
   }
 
-  #integer(): void {
+  #integer(): number {
     const tag = this.#u8();
-    if (tag === 97) this.#u8();
-    else if (tag === 98) this.#i32();
-    else throw this.#error(`tag ${tag} instead of an integer`, this.#position - 1);
+    if (tag === 97) return this.#u8();
+    if (tag === 98) return this.#i32();
+    throw this.#error(`tag ${tag} instead of an integer`, this.#position - 1);
   }
 
   #anyPid(): void {
@@ -628,7 +631,7 @@ function hasEqualKeys(map: ReadonlyMap<Term, Term>): boolean {
   for (const key of map.keys())
     if (typeof key === "object" && key !== null && !(key instanceof Atom)) compound++;
   if (compound === 0) return false;
-  const keys = [...map.keys()].sort(compareExact);
+  const keys = sortKeys([...map.keys()]);
   for (let index = 1; index < keys.length; index++)
     if (compareExact(keys[index - 1], keys[index]) === 0) return true;
   return false;

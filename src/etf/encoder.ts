@@ -1,6 +1,6 @@
 import { utf8 } from "../base/text.ts";
 import type { Writer } from "../base/writer.ts";
-import { compareExact, flatten } from "./compare.ts";
+import { compareExact, flatten, sortKeys } from "./compare.ts";
 import type { EncodeOptions } from "./options.ts";
 import { type Shape, Shapes, sortedKeysMax } from "./shapes.ts";
 import {
@@ -42,6 +42,7 @@ export class Encoder {
   #writer: Writer | undefined;
   #marked = false;
   #nullName = "null";
+  #latin1Atoms = false;
 
   /** The encoding of `term`, in a buffer shared with other results. */
   encode(term: Term, options: EncodeOptions | undefined, depth: number): Uint8Array<ArrayBuffer> {
@@ -86,6 +87,7 @@ export class Encoder {
   #configure(options: EncodeOptions | undefined): void {
     this.#marked = options?.text === "marked";
     this.#nullName = options?.nullAtom ?? "null";
+    this.#latin1Atoms = options?.minorVersion === 1;
   }
 
   #begin(term: Term, options: EncodeOptions | undefined, depth: number): void {
@@ -326,6 +328,10 @@ export class Encoder {
 
   /** SMALL_ATOM_UTF8_EXT: 119, length u8, UTF-8. ATOM_UTF8_EXT, when that is longer: 118, length u16. */
   #atom(name: string): void {
+    if (this.#latin1Atoms && isLatin1(name)) {
+      this.#latin1Atom(name);
+      return;
+    }
     const length = name.length;
     this.#room(3 + length * 3);
     const buffer = this.#buffer;
@@ -343,6 +349,15 @@ export class Encoder {
     buffer[at] = 119;
     buffer[at + 1] = length;
     this.#position = at + 2 + length;
+  }
+
+  /** ATOM_EXT: 100, length u16, Latin-1. */
+  #latin1Atom(name: string): void {
+    this.#room(3 + name.length);
+    this.#buffer[this.#position++] = 100;
+    this.#buffer[this.#position++] = 0;
+    this.#buffer[this.#position++] = name.length;
+    for (let index = 0; index < name.length; index++) this.#buffer[this.#position++] = name.charCodeAt(index);
   }
 
   #unicodeAtom(name: string): void {
@@ -494,6 +509,12 @@ export class Encoder {
 
 const emptyShape: Shape = { keys: [], encodedKeys: [], keyBytes: 0 };
 
+function isLatin1(name: string): boolean {
+  if (name.length > 255) return false;
+  for (let index = 0; index < name.length; index++) if (name.charCodeAt(index) > 255) return false;
+  return true;
+}
+
 function isByte(term: Term): boolean {
   if (typeof term === "number") return (term & 0xff) === term && !Object.is(term, -0);
   return typeof term === "bigint" && BigInt.asUintN(8, term) === term;
@@ -501,7 +522,7 @@ function isByte(term: Term): boolean {
 
 function sortedKeys(map: ReadonlyMap<Term, Term>): readonly Term[] {
   const keys = [...map.keys()];
-  const sorted = keys.slice().sort(compareExact);
+  const sorted = sortKeys(keys);
   for (let index = 1; index < sorted.length; index++) {
     // To JavaScript two tuples are two keys, even of the same elements. Erlang refuses such a map.
     if (compareExact(sorted[index - 1], sorted[index]) === 0)

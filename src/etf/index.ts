@@ -1,6 +1,7 @@
 export { compare, equals } from "./compare.ts";
 export { decode, decodeFrom } from "./decode.ts";
 export { encode, encodeInto } from "./encode.ts";
+export { type FormatOptions, format } from "./format.ts";
 export type { DecodeOptions, EncodeOptions } from "./options.ts";
 export {
   Atom,
@@ -19,3 +20,4 @@ export {
   Tuple,
   tuple,
 } from "./terms.ts";
+export { bytes, text } from "./text.ts";

@@ -13,6 +13,11 @@ export interface EncodeOptions {
    * 0 … 9. Default `false`.
    */
   readonly compressed?: boolean | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9;
+  /**
+   * As Erlang's option `minor_version`: 2 writes atoms in UTF-8, which is what `term_to_binary/1` does since OTP 26; 1 writes
+   * atoms in Latin-1 where possible, as it did before. Default 2.
+   */
+  readonly minorVersion?: 1 | 2;
   /** Begin with the version byte 131, as `term_to_binary/1`. Default `true`. */
   readonly version?: boolean;
   /** How deep terms may nest, 1 … 2000. Default 1000. */

@@ -32,6 +32,14 @@ const forgotten = new FinalizationRegistry<string>((name) => {
   if (atoms.get(name)?.deref() === undefined) atoms.delete(name);
 });
 
+/** Of Erlang's grammar: as atoms they are quoted. */
+const reservedWords = new Set(
+  (
+    "after and andalso band begin bnot bor bsl bsr bxor case catch cond div end fun if let maybe not of or orelse " +
+    "receive rem try when xor"
+  ).split(" "),
+);
+
 /** An atom. There is one object per name, so `===` compares atoms; unused ones are collected. */
 export class Atom {
   readonly name: string;
@@ -42,7 +50,9 @@ export class Atom {
   }
 
   toString(): string {
-    return /^[a-z][A-Za-z0-9_@]*$/.test(this.name) ? this.name : `'${this.name.replace(/['\\]/g, "\\$&")}'`;
+    if (/^[a-zß-öø-ÿ][A-Za-z0-9_@À-ÖØ-öø-ÿ]*$/.test(this.name) && !reservedWords.has(this.name))
+      return this.name;
+    return `'${this.name.replace(/['\\]/g, "\\$&")}'`;
   }
 }
 
@@ -198,9 +208,24 @@ export class ExportFun {
 export class OpaqueFun {
   /** The term with its tag (NEW_FUN_EXT or the old FUN_EXT). */
   readonly encoded: Uint8Array;
+  /** The module it was written in, and which fun of that module it is. */
+  readonly module: string;
+  readonly index: number;
+  readonly unique: number;
+  /** The values of its free variables. */
+  readonly free: readonly Term[];
 
-  constructor(encoded: Uint8Array) {
+  /** @internal Funs come from `decode`. */
+  constructor(encoded: Uint8Array, module: string, index: number, unique: number, free: readonly Term[]) {
     this.encoded = encoded;
+    this.module = module;
+    this.index = index;
+    this.unique = unique;
+    this.free = free;
+  }
+
+  toString(): string {
+    return `#Fun<${this.module}.${this.index}.${this.unique}>`;
   }
 }
 
