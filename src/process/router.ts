@@ -16,7 +16,7 @@ export class SignalRouter {
     const kernel = this.#kernel;
     const peer = kernel.peers.get(node);
     // A node may speak only for its own processes: else one could kill others' links in their names.
-    if ("from" in signal && signal.from instanceof Pid && !speaksFor(peer, signal.from)) {
+    if ("from" in signal && signal.from instanceof Pid && !speaksFor(peer, signal.from, signal.type)) {
       kernel.counters.forged++;
       return;
     }
@@ -63,7 +63,7 @@ export class SignalRouter {
       case "spawnRequest":
         return kernel.spawner.onRequest(peer, signal);
       case "spawnReply":
-        if (signal.result instanceof Pid && !speaksFor(peer, signal.result)) {
+        if (signal.result instanceof Pid && !speaksFor(peer, signal.result, signal.type)) {
           kernel.counters.forged++;
           return;
         }
@@ -89,6 +89,9 @@ export class SignalRouter {
   }
 }
 
-function speaksFor(peer: Peer, pid: Pid): boolean {
-  return pid.node === peer.node && (peer.creation === undefined || peer.creation === pid.creation);
+/** Of the processes of its earlier lives, a node can only say that they are dead. */
+function speaksFor(peer: Peer, pid: Pid, type: Signal["type"]): boolean {
+  if (pid.node !== peer.node) return false;
+  if (peer.creation === undefined || peer.creation === pid.creation) return true;
+  return type === "linkExit" || type === "down";
 }
