@@ -237,12 +237,16 @@ impl Connection {
                 self.announced = true;
                 events.push(Kind::Incoming, handle, 0, 0);
             }
+            events.push(Kind::Secured, handle, 0, 0);
             events.push(Kind::Established, handle, 0, 0);
-        } else if self.offered_early && !proto.accepted_0rtt() {
-            // quinn-proto forgot the streams: their numbers will be used again.
-            self.rests = HashMap::new();
-            self.opened = [0; 2];
-            events.push(Kind::EarlyRejected, handle, 0, 0);
+        } else {
+            if self.offered_early && !proto.accepted_0rtt() {
+                // quinn-proto forgot the streams: their numbers will be used again.
+                self.rests = HashMap::new();
+                self.opened = [0; 2];
+                events.push(Kind::EarlyRejected, handle, 0, 0);
+            }
+            events.push(Kind::Secured, handle, 0, 0);
         }
     }
 

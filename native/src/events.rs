@@ -45,6 +45,8 @@ pub enum Kind {
     StreamReset = 17,
     /// The server did not take the early data: all streams opened so far are lost and their numbers start again.
     EarlyRejected = 19,
+    /// The handshake is done on this side and the peer is authenticated.
+    Secured = 20,
     /// There is room for datagrams (RFC 9221) again.
     DatagramsUnblocked = 18,
 }

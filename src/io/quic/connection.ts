@@ -61,6 +61,8 @@ export class QuicConnection {
   onAddressChange: ((address: QuicAddress) => void) | undefined;
   /** The server did not take the early data: the streams opened so far are lost, open new ones. */
   onEarlyRejected: (() => void) | undefined;
+  /** Resolves when the handshake is done here and the peer is authenticated; rejects when the connection ends before. */
+  readonly secured: Promise<void>;
   /** Resolves when each side knows that the other took its certificate; rejects when the connection ends before. */
   readonly established: Promise<void>;
   /** Resolves once gone: `undefined` after `close`, else the cause. Never rejects. */
@@ -77,6 +79,9 @@ export class QuicConnection {
   #isEstablished = false;
   #isClosed = false;
   #applicationClose: { readonly code: number; readonly reason: string } | undefined;
+  #isSecured = false;
+  #resolveSecured!: () => void;
+  #rejectSecured!: (error: MeshError) => void;
   #resolveEstablished!: () => void;
   #rejectEstablished!: (error: MeshError) => void;
   #resolveClosed!: (error: MeshError | undefined) => void;
@@ -86,6 +91,11 @@ export class QuicConnection {
     this.#core = core;
     this.handle = handle;
     this.side = side;
+    this.secured = new Promise((resolve, reject) => {
+      this.#resolveSecured = resolve;
+      this.#rejectSecured = reject;
+    });
+    this.secured.catch(() => undefined);
     this.established = new Promise((resolve, reject) => {
       this.#resolveEstablished = resolve;
       this.#rejectEstablished = reject;
@@ -125,8 +135,9 @@ export class QuicConnection {
     return this.#earlyData;
   }
 
+  /** The handshake is done here and the peer is authenticated: what comes from now on is no replay. */
   get handshakeComplete(): boolean {
-    return this.#isEstablished;
+    return this.#isSecured;
   }
 
   get isClosed(): boolean {
@@ -227,6 +238,8 @@ export class QuicConnection {
   /** @internal */
   [dispatch](kind: number, a: number, b: number): void {
     switch (kind) {
+      case eventKind.secured:
+        return this.#onSecured();
       case eventKind.established:
         return this.#onEstablished();
       case eventKind.closed:
@@ -264,10 +277,15 @@ export class QuicConnection {
     this.#peerNodeId = nodeId;
   }
 
-  #onEstablished(): void {
+  #onSecured(): void {
     this.#learn();
-    this.#isEstablished = true;
+    this.#isSecured = true;
     if (this.#earlyData === "offered") this.#earlyData = "accepted";
+    this.#resolveSecured();
+  }
+
+  #onEstablished(): void {
+    this.#isEstablished = true;
     this.#resolveEstablished();
   }
 
@@ -328,6 +346,7 @@ export class QuicConnection {
     this.#core.native.release(this.handle);
     const cause = error ?? new MeshError("CLOSED", "the connection was closed here");
     this.#abandonStreams(cause);
+    if (!this.#isSecured) this.#rejectSecured(cause);
     if (!this.#isEstablished) this.#rejectEstablished(cause);
     this.#resolveClosed(error);
   }

@@ -134,7 +134,8 @@ export class QuicEndpoint implements AsyncDisposable {
   }
 
   /**
-   * Dial. Resolves when each side has accepted the other's certificate; with a ticket at once.
+   * Dial. Resolves when the handshake is done here and the server's certificate is good; with a ticket at once. Whether
+   * the server takes ours, it tells a round trip later: `established` resolves, or it and `closed` carry the error.
    *
    * @throws MeshError `REFUSED`, `TIMEOUT`, `WRONG_REALM`, `WRONG_NODE`, `WRONG_ALPN`, `CERTIFICATE_EXPIRED`, `REVOKED`,
    *   `PROTOCOL`, `LIMIT`, `CLOSED`.
@@ -184,7 +185,7 @@ export class QuicEndpoint implements AsyncDisposable {
     const onAbort = () => giveUp(new MeshError("CLOSED", "aborted", { cause: options.signal?.reason }));
     options.signal?.addEventListener("abort", onAbort, { once: true });
     try {
-      await connection.established;
+      await connection.secured;
     } catch (error) {
       throw failed ?? error;
     } finally {

@@ -6,6 +6,14 @@ export {
   SessionTicket,
 } from "./connection.ts";
 export type { Datagram, DatagramHandler } from "./datagrams.ts";
+export {
+  type EchoClientOptions,
+  type EchoResult,
+  type EchoServer,
+  echoAlpn,
+  runEchoClient,
+  serveEcho,
+} from "./echo.ts";
 export { type QuicConnectOptions, QuicEndpoint, type QuicEndpointOptions } from "./endpoint.ts";
 export { defaultAlpn, type QuicIdentity, type QuicLimits, type QuicTrust } from "./options.ts";
 export type { QuicEndpointStats } from "./stats.ts";

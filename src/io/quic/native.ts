@@ -143,6 +143,7 @@ export const eventKind = {
   streamReset: 17,
   datagramsUnblocked: 18,
   earlyRejected: 19,
+  secured: 20,
 } as const;
 
 export const eventWords = 4;
@@ -151,7 +152,6 @@ export const readEnded = 2 ** 32;
 /** A read of a stream that is gone. */
 export const readUnknown = -(2 ** 63);
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
 let loaded: NativeModule | undefined;
 
 function platformName(): string {
@@ -170,14 +170,18 @@ export function loadNative(): NativeModule {
   if (loaded !== undefined) return loaded;
   const require = createRequire(import.meta.url);
   const platform = platformName();
-  const candidates = [`@macula/native-${platform}`, join(root, "native", `macula-native.${platform}.node`)];
+  const file = join("native", `macula-native.${platform}.node`);
+  // The compiled module lies two or three folders below the package, depending on what it was compiled for.
+  const folders = ["../../..", "../../../.."].map((up) => join(dirname(fileURLToPath(import.meta.url)), up));
+  const candidates = [`@macula/native-${platform}`, ...folders.map((folder) => join(folder, file))];
   let cause: unknown;
   for (const candidate of candidates) {
     try {
       loaded = require(candidate) as NativeModule;
       return loaded;
     } catch (error) {
-      cause = error;
+      // A binary that is there and does not load is the more interesting failure.
+      if (cause === undefined || (error as { code?: string }).code !== "MODULE_NOT_FOUND") cause = error;
     }
   }
   throw new MeshError(

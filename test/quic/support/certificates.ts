@@ -6,7 +6,11 @@ import * as x509 from "@peculiar/x509";
 import { type NodeId, nodeIdFromBytes } from "../../../src/base/node-id.ts";
 import type { QuicIdentity, QuicTrust } from "../../../src/io/quic/index.ts";
 
-x509.cryptoProvider.set(webcrypto as Crypto);
+type CryptoKeyPair = webcrypto.CryptoKeyPair;
+
+x509.cryptoProvider.set(
+  webcrypto as unknown as Exclude<Parameters<typeof x509.cryptoProvider.set>[0], string>,
+);
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const dayMs = 86_400_000;
 
