@@ -18,15 +18,19 @@ const pattern =
  */
 export function parseNodeName(text: string): NodeName {
   const [, name, host, port] = pattern.exec(text) ?? [];
-  const number = port === undefined ? defaultPort : Number(port);
-  // An atom holds 255 characters at the most, and the name travels as one.
-  if (name === undefined || host === undefined || number > 65_535 || text.length > 255) {
+  const parsed = {
+    name: name ?? "",
+    host: (host ?? "").replace(/^\[|\]$/g, ""),
+    port: port === undefined ? defaultPort : Number(port),
+  };
+  // An atom holds 255 characters at the most, and the name travels as one, with its port.
+  if (name === undefined || parsed.port > 65_535 || formatNodeName(parsed).length > 255) {
     throw new MeshError(
       "CONFIGURATION",
       `${JSON.stringify(text)} is not a node name: name@host:port, as in node1@localhost:4433`,
     );
   }
-  return { name, host: host.replace(/^\[|\]$/g, ""), port: number };
+  return parsed;
 }
 
 /** The whole of a node name, port always included. */

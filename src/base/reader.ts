@@ -78,7 +78,8 @@ export class Reader {
 
   #advance(length: number): number {
     const start = this.#offset;
-    if (length > this.bytes.length - start) {
+    // Said this way round, a length that a caller computed wrongly (negative, NaN) fails as well.
+    if (!(length >= 0 && length <= this.bytes.length - start)) {
       throw this.error(`${length} bytes expected, ${this.bytes.length - start} left`);
     }
     this.#offset = start + length;
