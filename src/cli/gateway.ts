@@ -9,7 +9,7 @@ import { Failure, usageFailure } from "./failure.ts";
 export interface Gateway {
   /** The node that is used: a running one, or one started for the command. */
   readonly through: string;
-  ping(node: string): Promise<{ readonly rttMs: number } | undefined>;
+  ping(node: string): Promise<{ readonly rttMs: number }>;
   rpc(
     node: string,
     module: string,
@@ -60,7 +60,7 @@ async function adminGateway({ path, info }: RunningNode): Promise<Gateway> {
     through: info.name,
     ping: async (node) => {
       const answer = await client.ask({ op: "ping", node }, { timeoutMs: 2 * answerGraceMs });
-      return answer === null ? undefined : (answer as { readonly rttMs: number });
+      return answer as { readonly rttMs: number };
     },
     rpc: async (node, module, name, args, { timeoutMs }) => {
       const value = await client.ask(

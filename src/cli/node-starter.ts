@@ -3,7 +3,6 @@ import type { Configuration } from "../node/configuration-schema.ts";
 import { type ClosableLog, createLog } from "../node/log.ts";
 import { MaculaNode } from "../node/macula-node.ts";
 import { findCookie } from "./cookie.ts";
-import { usageFailure } from "./failure.ts";
 import { note } from "./output.ts";
 
 export interface StartedNode {
@@ -12,12 +11,8 @@ export interface StartedNode {
 }
 
 /** Starts the node that `configuration` describes, with a log on standard error. What processes print goes to standard output. */
-export async function startNode(configuration: Configuration): Promise<StartedNode> {
-  if (configuration.name === undefined) {
-    throw usageFailure("a node needs a name: --name node1@localhost:4433, or MACULA_NAME");
-  }
-  const { cookie, generated, weakness } = await findCookie(configuration);
-  if (weakness !== undefined) note(`warning: ${weakness}`);
+export async function startNode(configuration: Configuration, name: string): Promise<StartedNode> {
+  const { cookie, generated } = await findCookie(configuration);
   if (generated) {
     note(
       configuration.stateDir === null
@@ -26,9 +21,9 @@ export async function startNode(configuration: Configuration): Promise<StartedNo
     );
   }
   const log = createLog(configuration.log);
-  const { cookieFile: _, ...settings } = configuration;
   const node = await MaculaNode.start({
-    ...settings,
+    ...settingsOf(configuration),
+    name,
     cookie,
     logger: log,
     print: (text: string) => void process.stdout.write(text),
@@ -44,9 +39,8 @@ export async function startShortLivedNode(configuration: Configuration): Promise
   const name = `command-${randomBytes(4).toString("hex")}@localhost:0`;
   const { cookie } = await findCookie(configuration);
   const log = createLog({ ...configuration.log, level: quieter(configuration.log.level) });
-  const { cookieFile: _, ...settings } = configuration;
   const node = await MaculaNode.start({
-    ...settings,
+    ...settingsOf(configuration),
     name,
     cookie,
     stateDir: null,
@@ -55,6 +49,11 @@ export async function startShortLivedNode(configuration: Configuration): Promise
     logger: log,
   });
   return { node, log };
+}
+
+/** What `MaculaNode.start` takes, without the cookie file (the cookie is given as it is) and the log (it has one). */
+function settingsOf({ cookieFile: _, log: __, ...settings }: Configuration) {
+  return settings;
 }
 
 /** The comings and goings of such a node are of no interest unless asked for. */

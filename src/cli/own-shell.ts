@@ -9,8 +9,8 @@ import { note } from "./output.ts";
 import { attachShell } from "./shell.ts";
 
 /** Starts a node in this process, opens a shell on it and stops it when the shell is left. */
-export async function shellOnOwnNode(configuration: Configuration): Promise<void> {
-  const { node, log } = await startNode(configuration);
+export async function shellOnOwnNode(configuration: Configuration, name: string): Promise<void> {
+  const { node, log } = await startNode(configuration, name);
   // The shell goes through the admin socket here, too: one way to do it, and others can attach as well.
   const temporary = configuration.stateDir === null ? await mkdtemp(join(tmpdir(), "macula-")) : undefined;
   try {

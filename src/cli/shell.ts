@@ -45,7 +45,10 @@ function joinStreams({ socket }: AdminClient): Promise<void> {
     socket.once("close", resolve);
     socket.once("end", () => socket.end());
     process.stdout.once("error", reject);
-    process.stdin.pipe(socket);
+    process.stdin.pipe(socket, { end: false });
+    // The end of the input is the end of the shell once it has done everything before it. Were the connection closed
+    // instead, the node could not tell it from a client that was killed.
+    process.stdin.once("end", () => socket.write("\n.exit\n"));
     socket.resume();
   });
 }

@@ -34,7 +34,7 @@ export function termToJson(term: Term): unknown {
   if (term instanceof ExportFun) return `fun ${term.module}:${term.name}/${term.arity}`;
   if (term instanceof OpaqueFun) return "#Fun";
   const entries = term instanceof Map ? [...(term as ReadonlyMap<Term, Term>)] : Object.entries(term);
-  return Object.fromEntries(entries.map(([key, value]) => [jsonKey(key as Term), termToJson(value as Term)]));
+  return Object.fromEntries(entries.map(([key, value]) => [jsonKey(key), termToJson(value as Term)]));
 }
 
 function jsonKey(key: Term): string {

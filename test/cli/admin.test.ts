@@ -25,6 +25,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await server.close();
+  node.close();
   rmSync(folder, { recursive: true });
 });
 
@@ -108,7 +109,10 @@ describe("requests", () => {
     });
     expect(await client.ask({ op: "nodes" })).toEqual(node.nodes());
     expect(await client.ask({ op: "ping", node: node.name })).toEqual({ rttMs: 0.25 });
-    expect(await client.ask({ op: "ping", node: "x@y:1" })).toBeNull();
+    await expect(client.ask({ op: "ping", node: "x@y:1" })).rejects.toMatchObject({
+      code: "REFUSED",
+      message: "nobody listens at x@y:1",
+    });
     expect(await client.ask({ op: "connect", node: "x@y:1" })).toBe(false);
     expect(await client.ask({ op: "stats" })).toEqual(expect.any(Object));
     client.close();

@@ -1,12 +1,8 @@
-import { at } from "../../src/base/time.ts";
+import { MeshError } from "../../src/base/errors.ts";
 import type { Pid, Term } from "../../src/etf/index.ts";
 import type { AdminNode } from "../../src/node/admin/admin-node.ts";
-import {
-  type ExportedModule,
-  type ProcessBody,
-  type ProcessInfo,
-  ProcessRuntime,
-} from "../../src/process/index.ts";
+import { ProcessDriver } from "../../src/node/process-driver.ts";
+import type { ExportedModule, ProcessBody, ProcessInfo, ProcessRuntime } from "../../src/process/index.ts";
 
 /** A node without a network: real processes, nobody else. */
 export class LocalNode implements AdminNode {
@@ -14,28 +10,28 @@ export class LocalNode implements AdminNode {
   readonly nodeId = "a".repeat(52);
   readonly realm = "test";
   readonly address = { host: "127.0.0.1", port: 4433 };
-  readonly runtime: ProcessRuntime;
+  readonly #driver: ProcessDriver;
 
   constructor(name: string) {
     this.name = name;
-    this.runtime = new ProcessRuntime({
-      node: name,
-      creation: 1,
-      clock: () => at(performance.now()),
-      later: setImmediate,
-      wake: () => setImmediate(() => this.runtime.handle({ type: "tick" }, at(performance.now()))),
-      sink: { send: () => true },
-    });
+    this.#driver = new ProcessDriver({ node: name, creation: 1, sink: { send: () => true } }, () => {});
   }
 
+  get runtime(): ProcessRuntime {
+    return this.#driver.runtime;
+  }
+  close(): void {
+    this.#driver.close();
+  }
   connect(): Promise<boolean> {
     return Promise.resolve(false);
   }
   nodes(): string[] {
     return ["other@localhost:1"];
   }
-  ping(node: string): Promise<{ rttMs: number } | undefined> {
-    return Promise.resolve(node === this.name ? { rttMs: 0.25 } : undefined);
+  ping(node: string): Promise<{ rttMs: number }> {
+    if (node === this.name) return Promise.resolve({ rttMs: 0.25 });
+    return Promise.reject(new MeshError("REFUSED", `nobody listens at ${node}`));
   }
   rpc(
     node: string,

@@ -48,7 +48,7 @@ Text needs its own quotes inside those of the shell: '"text"'. Write -- before a
           const call = gateway.rpc(node, module, name, args, { timeoutMs: options.timeoutMs });
           const value = await withProgress(`waiting for ${node}`, call);
           if (options.json === true) printJson(termToJson(value));
-          else print(format(value));
+          else print(format(value, { charactersMax: Number.MAX_SAFE_INTEGER }));
         } finally {
           await gateway.close();
         }

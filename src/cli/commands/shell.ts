@@ -32,7 +32,7 @@ help() in the shell lists its functions. Leaving it (Ctrl-D) does not stop the n
       if (chosen !== undefined) return attachShell(chosen.path);
       if (ownName === undefined) throw notRunning(wanted, running);
       const { shellOnOwnNode } = await import("../own-shell.ts");
-      return shellOnOwnNode(configuration);
+      return shellOnOwnNode(configuration, ownName);
     });
 }
 

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { runDirectory } from "../../node/admin/socket-path.ts";
 import type { Configuration } from "../../node/configuration-schema.ts";
 import { usageFailure } from "../failure.ts";
+import type { StartedNode } from "../node-starter.ts";
 import { columns, note, print, printJson, withProgress } from "../output.ts";
 import { addSettings, commandConfiguration } from "../settings.ts";
 import { onEndSignals } from "../signals.ts";
@@ -25,15 +26,16 @@ Ctrl-C or SIGTERM ends the node in order; a second one ends it at once.`,
       if (configuration.name === undefined) {
         throw usageFailure("a node needs a name: macula start --name node1@localhost:4433");
       }
-      await runNode(configuration, options.json === true);
+      await runNode(configuration, configuration.name, options.json === true);
     });
 }
 
-async function runNode(configuration: Configuration, json: boolean): Promise<void> {
+async function runNode(configuration: Configuration, name: string, json: boolean): Promise<void> {
   const signals = onEndSignals();
   const { startNode } = await import("../node-starter.ts");
-  const { node, log } = await withProgress("starting", startNode(configuration));
-  const admin = await openAdmin(configuration, node, log).catch(async (error: unknown) => {
+  const started = await withProgress("starting", startNode(configuration, name));
+  const { node, log } = started;
+  const admin = await openAdmin(configuration, started).catch(async (error: unknown) => {
     await node.close();
     throw error;
   });
@@ -67,12 +69,7 @@ async function runNode(configuration: Configuration, json: boolean): Promise<voi
   log.close();
 }
 
-async function openAdmin(
-  configuration: Configuration,
-  node: Awaited<ReturnType<typeof import("../node-starter.ts").startNode>>["node"],
-  log: Awaited<ReturnType<typeof import("../node-starter.ts").startNode>>["log"],
-) {
-  const { stateDir } = configuration;
+async function openAdmin({ stateDir }: Configuration, { node, log }: StartedNode) {
   if (stateDir === null) return undefined;
   const { AdminServer } = await import("../../node/admin/server.ts");
   return AdminServer.open({

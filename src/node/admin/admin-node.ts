@@ -9,7 +9,7 @@ export interface AdminNode {
   readonly address: { readonly host: string; readonly port: number };
   connect(node: string): Promise<boolean>;
   nodes(): string[];
-  ping(node: string): Promise<{ readonly rttMs: number } | undefined>;
+  ping(node: string): Promise<{ readonly rttMs: number }>;
   rpc(
     node: string,
     module: string,

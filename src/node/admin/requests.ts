@@ -18,7 +18,7 @@ export async function answerRequest(node: AdminNode, request: Question): Promise
     case "connect":
       return node.connect(request.node);
     case "ping":
-      return (await node.ping(request.node)) ?? null;
+      return node.ping(request.node);
     case "rpc": {
       const args = decode(Buffer.from(request.args, "base64"), { binaries: "bytes" });
       if (!Array.isArray(args)) throw new MeshError("DECODE", "the arguments of a call are a list");

@@ -95,20 +95,9 @@ export class AdminServer {
     this.#sockets.add(socket);
     socket.on("close", () => this.#sockets.delete(socket));
     socket.on("error", () => {});
-    const splitter = new LineSplitter(lineBytesMax);
     try {
-      // Nothing is read while a request is being answered: a client that asks without reading holds up itself only.
-      for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
-        const lines = splitter.push(chunk as Uint8Array);
-        for (const [index, line] of lines.entries()) {
-          const { response, shell } = await this.#answer(line);
-          if (!(await write(socket, response))) return;
-          if (shell === undefined) continue;
-          const typedAhead = [...lines.slice(index + 1).map((text) => `${text}\n`), splitter.rest()];
-          await this.#runShell(socket, shell, Buffer.concat(typedAhead.map((part) => Buffer.from(part))));
-          return;
-        }
-      }
+      const shell = await this.#answerAll(socket);
+      if (shell !== undefined) await this.#runShell(socket, shell);
     } catch (thrown) {
       const error = toError(thrown);
       this.#log.warn({ error: error.message }, "admin.refused");
@@ -118,9 +107,26 @@ export class AdminServer {
     }
   }
 
-  async #answer(
-    line: string,
-  ): Promise<{ response: AdminResponse; shell?: { id: number; request: ShellRequest } }> {
+  /** Answers until the client leaves, or asks for a shell: then the connection is no longer read here. */
+  async #answerAll(socket: Socket): Promise<Shell | undefined> {
+    const splitter = new LineSplitter(lineBytesMax);
+    // Nothing is read while a request is being answered: a client that asks without reading holds up itself only.
+    for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+      const lines = splitter.push(chunk as Uint8Array);
+      for (const [index, line] of lines.entries()) {
+        const { response, shell } = await this.#answer(line);
+        if (!(await write(socket, response))) return undefined;
+        if (shell === undefined) continue;
+        const typedAhead = lines.slice(index + 1).map((text) => Buffer.from(`${text}\n`));
+        const bytes = Buffer.concat([...typedAhead, splitter.rest()]);
+        if (bytes.length > 0) socket.unshift(bytes);
+        return shell;
+      }
+    }
+    return undefined;
+  }
+
+  async #answer(line: string): Promise<{ response: AdminResponse; shell?: Shell }> {
     let request: AdminRequest;
     try {
       request = requestSchema.parse(JSON.parse(line));
@@ -145,12 +151,7 @@ export class AdminServer {
     }
   }
 
-  async #runShell(
-    socket: Socket,
-    shell: { id: number; request: ShellRequest },
-    typedAhead: Buffer,
-  ): Promise<void> {
-    if (typedAhead.length > 0) socket.unshift(typedAhead);
+  async #runShell(socket: Socket, shell: Shell): Promise<void> {
     const { historyFile } = this.#options;
     const session = new ShellSession({
       node: this.#options.node,
@@ -167,7 +168,10 @@ export class AdminServer {
   }
 }
 
-type ShellRequest = Extract<AdminRequest, { op: "shell" }>;
+interface Shell {
+  readonly id: number;
+  readonly request: Extract<AdminRequest, { op: "shell" }>;
+}
 
 function failure(id: number | null, error: Error): AdminResponse {
   const code = error instanceof MeshError ? error.code : "REMOTE";

@@ -47,16 +47,14 @@ export function shellCommands({
     node,
     nodes: () => node.nodes(),
     connect: (name: string) => node.connect(name),
-    ping: async (name: string): Promise<Term> => {
-      const answer = await node.ping(name);
-      return answer === undefined ? atom("pang") : tuple(atom("pong"), answer.rttMs);
-    },
+    ping: (name: string) => ping(node, name, print),
     rpc: (target: string, module: string, name: string, args: readonly Term[] = [], options = {}) =>
       self.rpc(target, module, name, args, options),
     send: (to: Destination | Tuple, message: Term) => self.send(destination(to), message),
     self: () => self.pid,
     flush: () => flush(self, print),
-    receive: (...given: Parameters<Self["receive"]>) => self.receive(...given),
+    receive: (...given: readonly unknown[]) =>
+      self.receive(...(given.map(own) as Parameters<Self["receive"]>)),
     spawn: (...given: Parameters<Self["spawn"]>) => self.spawn(...given),
     spawnOn: (target: string, module: string, name: string, args: readonly Term[] = [], options = {}) =>
       self.spawnOn(target, module, name, args, options),
@@ -81,6 +79,26 @@ export function shellCommands({
     term: parseTerm,
     help: () => print(`${helpText}\n`),
   };
+}
+
+/** A plain object that was written in the shell, whose `Object` is not ours, as one of ours: `receive` tells them apart. */
+function own(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  const isForeign =
+    prototype !== null && prototype !== Object.prototype && Object.getPrototypeOf(prototype) === null;
+  return isForeign ? { ...value } : value;
+}
+
+/** Erlang's answers, and why when it is `pang`. */
+async function ping(node: AdminNode, name: string, print: (text: string) => void): Promise<Term> {
+  try {
+    return tuple(atom("pong"), (await node.ping(name)).rttMs);
+  } catch (thrown) {
+    if (!(thrown instanceof MeshError)) throw thrown;
+    print(`${thrown.code}: ${thrown.message}\n`);
+    return atom("pang");
+  }
 }
 
 async function flush(self: Self, print: (text: string) => void): Promise<Term> {

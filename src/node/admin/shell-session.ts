@@ -2,9 +2,23 @@ import { type REPLEval, type REPLServer, start } from "node:repl";
 import type { Duplex } from "node:stream";
 import { inspect } from "node:util";
 import { MeshError } from "../../base/errors.ts";
-import { format, type Term } from "../../etf/index.ts";
+import {
+  Atom,
+  BitString,
+  ExportFun,
+  Float,
+  format,
+  ImproperList,
+  OpaqueFun,
+  Pid,
+  Port,
+  Reference,
+  type Term,
+  Tuple,
+} from "../../etf/index.ts";
 import type { Self } from "../../process/types.ts";
 import type { AdminNode } from "./admin-node.ts";
+import { LineFeed } from "./line-feed.ts";
 import { shellCommands } from "./shell-commands.ts";
 
 export interface ShellSessionOptions {
@@ -58,9 +72,10 @@ export class ShellSession {
 
   async #start(self: Self): Promise<void> {
     const { node, stream, terminal, historyFile } = this.#options;
+    const lines = terminal ? undefined : new LineFeed(stream);
     const server = start({
       prompt: terminal ? `${node.name}> ` : "",
-      input: stream,
+      input: lines?.output ?? stream,
       output: stream,
       terminal,
       useColors: terminal,
@@ -77,6 +92,7 @@ export class ShellSession {
       stream.once("close", resolve);
     });
     awaitPromises(server);
+    lines?.feed(server);
     const print = (text: string): void => void stream.write(text);
     Object.assign(server.context, hostTypes, shellCommands({ node, self, print }));
     if (terminal && historyFile !== undefined) server.setupHistory(historyFile, () => {});
@@ -132,24 +148,38 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 
 /** A value in Erlang's syntax when it is a term, else as Node.js shows it. */
 function show(value: unknown, coloured: boolean): string {
-  const text = showWhole(value, coloured);
-  if (text.length <= shownCharactersMax) return text;
-  return `${text.slice(0, shownCharactersMax)}… (${text.length} characters)`;
-}
-
-function showWhole(value: unknown, coloured: boolean): string {
   if (value instanceof MeshError) {
     const cause =
       value.cause === undefined ? "" : `\n  cause: ${inspect(value.cause, { colors: coloured, depth: 2 })}`;
     return `${value.code}: ${value.message}${cause}`;
   }
-  if (value instanceof Error) return inspect(value, { colors: coloured });
-  if (typeof value === "function" || typeof value === "symbol") return inspect(value, { colors: coloured });
-  try {
-    return format(value as Term);
-  } catch {
-    return inspect(value, { colors: coloured, depth: 2 });
-  }
+  if (isTermLike(value)) return format(value, { charactersMax: shownCharactersMax });
+  return inspect(value, { colors: coloured, depth: 2 });
+}
+
+const termClasses = [
+  Atom,
+  Tuple,
+  Float,
+  BitString,
+  ImproperList,
+  Pid,
+  Port,
+  Reference,
+  ExportFun,
+  OpaqueFun,
+  Uint8Array,
+  Map,
+];
+
+/** Whether `value` itself is of a kind that terms are made of; `format` copes with what is inside. */
+function isTermLike(value: unknown): value is Term {
+  if (typeof value === "function" || typeof value === "symbol") return false;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return true;
+  if (termClasses.some((termClass) => value instanceof termClass)) return true;
+  // A plain object, also one of the shell's own context.
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 function withResolvers(): { readonly promise: Promise<void>; readonly resolve: () => void } {

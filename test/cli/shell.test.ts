@@ -1,0 +1,194 @@
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import type { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { AdminClient } from "../../src/node/admin/client.ts";
+import { AdminServer } from "../../src/node/admin/server.ts";
+import { LocalNode } from "./local-node.ts";
+
+let folder: string;
+let node: LocalNode;
+let server: AdminServer;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "macula-shell-"));
+  node = new LocalNode("node1@localhost:4433");
+  server = await AdminServer.open({
+    node,
+    directory: join(folder, "run"),
+    historyFile: join(folder, "history"),
+  });
+});
+afterEach(async () => {
+  await server.close();
+  node.close();
+  rmSync(folder, { recursive: true });
+});
+
+async function open(terminal: boolean): Promise<Socket> {
+  const client = await AdminClient.connect(server.path);
+  await client.ask({ op: "shell", terminal, columns: 100 });
+  return client.socket;
+}
+
+/** What a shell answers to lines typed without waiting. */
+async function type(...lines: string[]): Promise<string> {
+  const socket = await open(false);
+  socket.write(`${lines.join("\n")}\n.exit\n`);
+  let text = "";
+  for await (const chunk of socket) text += String(chunk);
+  return text;
+}
+
+/** Reads from `socket` until `wanted` has come. */
+async function until(socket: Socket, wanted: string): Promise<string> {
+  let text = "";
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+    text += String(chunk);
+    if (text.includes(wanted)) return text;
+  }
+  throw new Error(`the shell ended before ${wanted}: ${text}`);
+}
+
+describe("through a pipe", () => {
+  test("values in Erlang's syntax", async () => {
+    expect(await type("nodes()", "1 + 1", "tuple(atom('ok'), 'text', [1.5])", "term('{a, #{}}')")).toBe(
+      '[<<"other@localhost:1">>]\n2\n{ok,<<"text">>,[1.5]}\n{a,#{}}\n',
+    );
+  });
+
+  test("variables stay, promises are waited for in order, await works at the top", async () => {
+    node.exportModule("math", { add: (a: number, b: number) => a + b });
+    expect(
+      await type(
+        'const sum = await rpc(node.name, "math", "add", [1, 2])',
+        'rpc(node.name, "math", "add", [sum, 10])',
+        "ping(node.name)",
+        "sum",
+        "ping('x@y:1')",
+      ),
+    ).toBe("undefined\n13\n{pong,0.25}\n3\nREFUSED: nobody listens at x@y:1\npang\n");
+  });
+
+  test("self, send, flush: messages to the shell", async () => {
+    const text = await type(
+      "send(self(), tuple(atom('hello'), 1)); send(self(), 'two')",
+      "flush()",
+      "flush()",
+    );
+    expect(text).toContain("Shell got {hello,1}\n");
+    expect(text.match(/Shell got/g)).toHaveLength(2);
+    expect(text.match(/^ok$/gm)).toHaveLength(2);
+  });
+
+  test("spawn, register, whereis, monitor, exit", async () => {
+    const text = await type(
+      "const pid = spawn(async (self) => { for (;;) { const from = await self.receive(); self.send(from, 'pong') } })",
+      "register('ponger', pid)",
+      "registered().includes(atom('ponger'))",
+      "whereis('ponger') === pid",
+      "send('ponger', self())",
+      "await receive({ timeoutMs: 1000 })",
+      "const ref = monitor(pid)",
+      "exit(pid, atom('kill'))",
+      "const down = await receive({ timeoutMs: 1000 })",
+      "down.elements[0]",
+      "down.elements[4]",
+    );
+    expect(text).toContain("pong");
+    expect(text.split("\n").slice(-3)).toEqual(["'DOWN'", "killed", ""]);
+  });
+
+  test("a linked process that fails does not end the shell", async () => {
+    const text = await type(
+      "link(spawn(async () => { throw new Error('broken') }))",
+      "const signal = await receive({ timeoutMs: 1000 })",
+      "signal.elements[0]",
+    );
+    expect(text.trimEnd().endsWith("'EXIT'")).toBe(true);
+  });
+
+  test("Maps and bytes made in the shell are terms", async () => {
+    node.exportModule("echo", { kind: (value: object) => value.constructor.name });
+    expect(
+      await type(
+        'rpc(node.name, "echo", "kind", [new Map([[1, 2]])])',
+        'rpc(node.name, "echo", "kind", [Uint8Array.of(1)])',
+        'rpc(node.name, "echo", "kind", [{ plain: true }])',
+      ),
+    ).toMatch(/Map.*\n.*Uint8Array.*\n.*Object/);
+  });
+
+  test("errors are shown and the shell goes on", async () => {
+    const text = await type("nonsense(", ")", "undefinedThing", 'rpc(node.name, "no", "module")', "1");
+    expect(text).toContain("undefinedThing is not defined");
+    expect(text).toContain("NOT_EXPORTED: ");
+    expect(text.endsWith("1\n")).toBe(true);
+  });
+
+  test("what is no term is shown as Node.js shows it", async () => {
+    expect(await type("nodes", "Symbol('x')")).toBe("[Function: nodes]\nSymbol(x)\n");
+  });
+
+  test("console goes to the shell, not to the node's output", async () => {
+    expect(await type("console.log('here')")).toBe("here\nundefined\n");
+  });
+
+  test("the shell's process ends with it", async () => {
+    const before = node.processes().length;
+    await type("register('shell', self())");
+    await expect.poll(() => node.processes().length).toBe(before);
+    expect(node.registered()).not.toContain("shell");
+  });
+});
+
+describe("on a terminal", () => {
+  test("prompt, echo, Tab, history, Ctrl-C that ends a wait, Ctrl-D that leaves", async () => {
+    const socket = await open(true);
+    await until(socket, "node1@localhost:4433> ");
+    socket.write("registe\t");
+    await until(socket, "register");
+    socket.write("\u0003");
+    await until(socket, "> ");
+    socket.write("await new Promise(() => {})\r");
+    await until(socket, "\n");
+    socket.write("\u0003");
+    expect(await until(socket, "> ")).toContain("interrupted");
+    socket.write("20 + 22\r");
+    await until(socket, "42");
+    await until(socket, "> ");
+    socket.write("\u001B[A");
+    await until(socket, "20 + 22");
+    socket.write("\r");
+    await until(socket, "42");
+    await until(socket, "> ");
+    socket.write("\u0004");
+    await once(socket.resume(), "close");
+  });
+
+  test("a shell whose client vanishes in the middle of a wait is gone", async () => {
+    const before = node.processes().length;
+    const socket = await open(true);
+    await until(socket, "> ");
+    socket.write("await new Promise(() => {})\r");
+    await until(socket, "\n");
+    socket.destroy();
+    await expect.poll(() => node.processes().length).toBe(before);
+  });
+});
+
+test("two shells at once do not share variables", async () => {
+  const [one, two] = await Promise.all([type("var mine = 1", "mine"), type("typeof mine")]);
+  expect(one).toBe("undefined\n1\n");
+  expect(two).toMatch(/undefined/);
+});
+
+test("closing the node ends its shells", async () => {
+  const socket = await open(true);
+  await until(socket, "> ");
+  const gone = once(socket.resume(), "close");
+  await server.close();
+  await gone;
+});
