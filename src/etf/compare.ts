@@ -19,27 +19,36 @@ import {
  * @returns below, equal to or above zero. Throws TypeError for values that are no terms.
  */
 export function compare(a: Term, b: Term): number {
-  return order(a, b, false);
+  return order(a, b, valueOrder);
 }
 
 /** Erlang's `=:=`: the same term, so an integer never equals a float. Text equals its UTF-8 bytes. */
 export function equals(a: Term, b: Term): boolean {
-  return order(a, b, true) === 0;
+  return order(a, b, keyOrder) === 0;
 }
 
-/** The order of keys in a map: as `compare`, but all integers come before all floats. */
-export function compareExact(a: Term, b: Term): number {
-  return order(a, b, true);
+interface How {
+  /** Whether 1 and 1.0 differ; all integers then come before all floats, which is the order of keys in a map. */
+  readonly exact: boolean;
+  /** The atom that `null` is. */
+  readonly nullName: string;
 }
+const valueOrder: How = { exact: false, nullName: "null" };
+const keyOrder: How = { exact: true, nullName: "null" };
+const keyOrderNil: How = { exact: true, nullName: "nil" };
 
-/** `keys` in the order of keys in a map. `Array.sort` alone would move `undefined`, which is an atom, to the end. */
-export function sortKeys(keys: readonly Term[]): Term[] {
-  const others = keys.filter((key) => key !== undefined).sort(compareExact);
-  if (others.length < keys.length) {
-    const next = others.findIndex((key) => compareExact(undefined, key) < 0);
-    others.splice(next < 0 ? others.length : next, 0, undefined);
+/**
+ * `keys` in the order of keys in a map, in which all integers come before all floats; `undefined` when two of them are
+ * one term, as two tuples of the same elements are.
+ */
+export function sortKeys(keys: readonly Term[], nullName = "null"): readonly Term[] | undefined {
+  const how = nullName === "nil" ? keyOrderNil : keyOrder;
+  // Wrapped, because `Array.sort` moves `undefined`, which is an atom, to the end without asking.
+  const sorted = keys.map((key) => [key] as const).sort((a, b) => order(a[0], b[0], how));
+  for (let index = 1; index < sorted.length; index++) {
+    if (order(sorted[index - 1]?.[0], sorted[index]?.[0], how) === 0) return undefined;
   }
-  return others;
+  return sorted.map(([key]) => key);
 }
 
 const rank = {
@@ -88,26 +97,26 @@ function rankOfObject(term: Term & (object | null)): number {
   return rank.map;
 }
 
-function order(a: Term, b: Term, exact: boolean): number {
+function order(a: Term, b: Term, how: How): number {
   if (a === b && typeof a !== "number") return 0;
   const rankA = rankOf(a);
   const rankB = rankOf(b);
   if (rankA !== rankB) return rankA - rankB;
   switch (rankA) {
     case rank.number:
-      return orderNumbers(a as number | bigint | Float, b as number | bigint | Float, exact);
+      return orderNumbers(a as number | bigint | Float, b as number | bigint | Float, how);
     case rank.atom:
-      return orderText(atomName(a), atomName(b));
+      return orderText(atomName(a, how), atomName(b, how));
     case rank.bits:
       return orderBits(a as Bits, b as Bits);
     case rank.tuple:
-      return orderTuples(a as Tuple, b as Tuple, exact);
+      return orderTuples(a as Tuple, b as Tuple, how);
     case rank.nil:
       return 0;
     case rank.list:
-      return orderLists(a, b, exact);
+      return orderLists(a, b, how);
     case rank.map:
-      return orderMaps(a as TermMap, b as TermMap, exact);
+      return orderMaps(a as TermMap, b as TermMap, how);
     case rank.pid:
       return orderPids(a as Pid, b as Pid);
     case rank.reference:
@@ -115,14 +124,14 @@ function order(a: Term, b: Term, exact: boolean): number {
     case rank.port:
       return orderPorts(a as Port, b as Port);
     default:
-      return orderFuns(a as ExportFun | OpaqueFun, b as ExportFun | OpaqueFun, exact);
+      return orderFuns(a as ExportFun | OpaqueFun, b as ExportFun | OpaqueFun, how);
   }
 }
 
-function orderNumbers(a: number | bigint | Float, b: number | bigint | Float, exact: boolean): number {
+function orderNumbers(a: number | bigint | Float, b: number | bigint | Float, how: How): number {
   const valueA = a instanceof Float ? a.value : a;
   const valueB = b instanceof Float ? b.value : b;
-  if (exact) {
+  if (how.exact) {
     const floatA = isFloat(a);
     if (floatA !== isFloat(b)) return floatA ? 1 : -1;
   }
@@ -130,20 +139,21 @@ function orderNumbers(a: number | bigint | Float, b: number | bigint | Float, ex
   if (valueA < valueB) return -1;
   if (valueA > valueB) return 1;
   // −0.0 and 0.0 are two terms (Erlang/OTP 27), but `==`.
-  if (!exact || valueA !== 0) return 0;
+  if (!how.exact || valueA !== 0) return 0;
   return Number(Object.is(valueB, -0)) - Number(Object.is(valueA, -0));
 }
 
 /** Whether a number is written as a float: not integral, −0, or an integer too large to be exact. */
-export function isFloat(value: number | bigint | Float): boolean {
+function isFloat(value: number | bigint | Float): boolean {
   if (typeof value === "bigint") return false;
   if (typeof value === "number") return !Number.isSafeInteger(value) || Object.is(value, -0);
   return true;
 }
 
-/** The name of an atom that may be written as a JavaScript value. */
-export function atomName(term: Term): string {
-  return term instanceof Atom ? term.name : String(term);
+/** The name of an atom, which may be written as a JavaScript value. */
+function atomName(term: Term, how: How): string {
+  if (term instanceof Atom) return term.name;
+  return term === null ? how.nullName : String(term);
 }
 
 /** Order by code points, which is that of UTF-8 bytes; JavaScript's `<` orders by UTF-16 units. */
@@ -196,32 +206,32 @@ function bytesOf(bits: Bits): Uint8Array {
   return bits instanceof BitString ? bits.bytes : bits;
 }
 
-function orderTuples(a: Tuple, b: Tuple, exact: boolean): number {
+function orderTuples(a: Tuple, b: Tuple, how: How): number {
   if (a.length !== b.length) return a.length - b.length;
-  return orderElements(a.elements, b.elements, exact);
+  return orderElements(a.elements, b.elements, how);
 }
 
-function orderElements(a: readonly Term[], b: readonly Term[], exact: boolean): number {
+function orderElements(a: readonly Term[], b: readonly Term[], how: How): number {
   const shared = Math.min(a.length, b.length);
   for (let index = 0; index < shared; index++) {
-    const difference = order(a[index], b[index], exact);
+    const difference = order(a[index], b[index], how);
     if (difference !== 0) return difference;
   }
   return 0;
 }
 
-function orderLists(a: Term, b: Term, exact: boolean): number {
+function orderLists(a: Term, b: Term, how: How): number {
   const listA = flatten(a);
   const listB = flatten(b);
-  const difference = orderElements(listA.elements, listB.elements, exact);
+  const difference = orderElements(listA.elements, listB.elements, how);
   if (difference !== 0) return difference;
   const lengthA = listA.elements.length;
   const lengthB = listB.elements.length;
-  if (lengthA === lengthB) return order(listA.tail, listB.tail, exact);
+  if (lengthA === lengthB) return order(listA.tail, listB.tail, how);
   // One list ends where the other goes on: its tail meets a list.
   return lengthA < lengthB
-    ? order(listA.tail, new ImproperList(listB.elements.slice(lengthA), listB.tail), exact)
-    : order(new ImproperList(listA.elements.slice(lengthB), listA.tail), listB.tail, exact);
+    ? order(listA.tail, new ImproperList(listB.elements.slice(lengthA), listB.tail), how)
+    : order(new ImproperList(listA.elements.slice(lengthB), listA.tail), listB.tail, how);
 }
 
 /** A list as its elements and a tail that is no list with elements. */
@@ -240,16 +250,16 @@ export function flatten(list: Term): { readonly elements: readonly Term[]; reado
 type TermMap = ReadonlyMap<Term, Term> | { readonly [key: string]: Term };
 
 /** Size first, then the keys in their order, then the values in the order of the keys. */
-function orderMaps(a: TermMap, b: TermMap, exact: boolean): number {
+function orderMaps(a: TermMap, b: TermMap, how: How): number {
   const entriesA = sortedEntries(a);
   const entriesB = sortedEntries(b);
   if (entriesA.length !== entriesB.length) return entriesA.length - entriesB.length;
   for (let index = 0; index < entriesA.length; index++) {
-    const difference = compareExact(entriesA[index]?.[0], entriesB[index]?.[0]);
+    const difference = order(entriesA[index]?.[0], entriesB[index]?.[0], keyOrder);
     if (difference !== 0) return difference;
   }
   for (let index = 0; index < entriesA.length; index++) {
-    const difference = order(entriesA[index]?.[1], entriesB[index]?.[1], exact);
+    const difference = order(entriesA[index]?.[1], entriesB[index]?.[1], how);
     if (difference !== 0) return difference;
   }
   return 0;
@@ -257,7 +267,7 @@ function orderMaps(a: TermMap, b: TermMap, exact: boolean): number {
 
 function sortedEntries(map: TermMap): (readonly [Term, Term])[] {
   const entries: (readonly [Term, Term])[] = map instanceof Map ? [...map] : Object.entries(map);
-  return entries.sort((a, b) => compareExact(a[0], b[0]));
+  return entries.sort((a, b) => order(a[0], b[0], keyOrder));
 }
 
 // The orders of the following kinds are those of Erlang/OTP 25, found by trying: test/peers/etf.test.ts sorts with it.
@@ -281,13 +291,13 @@ function orderReferences(a: Reference, b: Reference): number {
   return 0;
 }
 
-function orderFuns(a: ExportFun | OpaqueFun, b: ExportFun | OpaqueFun, exact: boolean): number {
+function orderFuns(a: ExportFun | OpaqueFun, b: ExportFun | OpaqueFun, how: How): number {
   if (a instanceof ExportFun && b instanceof ExportFun) {
     return orderText(a.module, b.module) || orderText(a.name, b.name) || a.arity - b.arity;
   }
   if (a instanceof OpaqueFun && b instanceof OpaqueFun) {
     const which = orderText(a.module, b.module) || a.index - b.index || a.unique - b.unique;
-    return which || a.free.length - b.free.length || orderElements(a.free, b.free, exact);
+    return which || a.free.length - b.free.length || orderElements(a.free, b.free, how);
   }
   return a instanceof OpaqueFun ? -1 : 1;
 }

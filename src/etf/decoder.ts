@@ -1,6 +1,6 @@
 import { MeshError } from "../base/errors.ts";
 import { utf8 } from "../base/text.ts";
-import { compareExact, sortKeys } from "./compare.ts";
+import { sortKeys } from "./compare.ts";
 import { inflate } from "./compressed.ts";
 import { Names } from "./names.ts";
 import type { DecodeOptions } from "./options.ts";
@@ -481,7 +481,8 @@ export class Decoder {
       const key = this.#term(depth);
       map.set(key, this.#term(depth));
     }
-    if (map.size !== arity || hasEqualKeys(map)) throw this.#error("a map with the same key twice");
+    if (map.size !== arity || hasEqualKeys(map, this.#nullName))
+      throw this.#error("a map with the same key twice");
     return map;
   }
 
@@ -626,13 +627,9 @@ function latin1(input: Uint8Array, start: number, end: number): string {
 }
 
 /** Whether two keys are one term though JavaScript holds them apart, as it does with two tuples. */
-function hasEqualKeys(map: ReadonlyMap<Term, Term>): boolean {
+function hasEqualKeys(map: ReadonlyMap<Term, Term>, nullName: string): boolean {
   let compound = 0;
   for (const key of map.keys())
     if (typeof key === "object" && key !== null && !(key instanceof Atom)) compound++;
-  if (compound === 0) return false;
-  const keys = sortKeys([...map.keys()]);
-  for (let index = 1; index < keys.length; index++)
-    if (compareExact(keys[index - 1], keys[index]) === 0) return true;
-  return false;
+  return compound > 0 && sortKeys([...map.keys()], nullName) === undefined;
 }

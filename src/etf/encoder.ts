@@ -1,6 +1,6 @@
 import { utf8 } from "../base/text.ts";
 import type { Writer } from "../base/writer.ts";
-import { compareExact, flatten, sortKeys } from "./compare.ts";
+import { flatten, sortKeys } from "./compare.ts";
 import type { EncodeOptions } from "./options.ts";
 import { type Shape, Shapes, sortedKeysMax } from "./shapes.ts";
 import {
@@ -450,7 +450,10 @@ export class Encoder {
   }
 
   #map(map: ReadonlyMap<Term, Term>, depth: number): void {
-    const keys = sortedKeys(map);
+    const given = [...map.keys()];
+    const sorted = sortKeys(given, this.#nullName);
+    if (sorted === undefined) throw new Unencodable("a map with the same key twice");
+    const keys = given.length <= sortedKeysMax ? sorted : given;
     this.#room(5);
     this.#header(116, keys.length);
     for (const key of keys) {
@@ -518,17 +521,6 @@ function isLatin1(name: string): boolean {
 function isByte(term: Term): boolean {
   if (typeof term === "number") return (term & 0xff) === term && !Object.is(term, -0);
   return typeof term === "bigint" && BigInt.asUintN(8, term) === term;
-}
-
-function sortedKeys(map: ReadonlyMap<Term, Term>): readonly Term[] {
-  const keys = [...map.keys()];
-  const sorted = sortKeys(keys);
-  for (let index = 1; index < sorted.length; index++) {
-    // To JavaScript two tuples are two keys, even of the same elements. Erlang refuses such a map.
-    if (compareExact(sorted[index - 1], sorted[index]) === 0)
-      throw new Unencodable("a map with the same key twice");
-  }
-  return keys.length <= sortedKeysMax ? sorted : keys;
 }
 
 /** Whether it was written as `{…}`, here, with a null prototype, or in another realm of the engine. */

@@ -1,5 +1,5 @@
 import { utf8 } from "../base/text.ts";
-import { compareExact } from "./compare.ts";
+import { compare } from "./compare.ts";
 
 /** Up to here Erlang writes a map in the order of its keys; larger ones in an order of its own, which nobody relies on. */
 export const sortedKeysMax = 32;
@@ -54,7 +54,7 @@ function sameKeys(a: readonly string[], b: readonly string[]): boolean {
 }
 
 function describe(given: readonly string[]): Known {
-  const keys = given.length <= sortedKeysMax ? given.slice().sort(compareExact) : given;
+  const keys = given.length <= sortedKeysMax ? given.slice().sort(compare) : given;
   const encodedKeys = keys.map(encodeKey);
   const keyBytes = encodedKeys.reduce((total, key) => total + key.length, 0);
   return { given, keys, encodedKeys, keyBytes };
