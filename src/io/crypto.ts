@@ -1,9 +1,9 @@
 import {
   createECDH,
-  createHash,
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
+  hash,
   type KeyObject,
   scrypt as nodeScrypt,
   sign,
@@ -29,13 +29,13 @@ export function coreCrypto(privateKey: Uint8Array): CoreCrypto {
   }
   return {
     sha256,
-    sign: (bytes) => sign("sha256", bytes, { key: own, dsaEncoding: "ieee-p1363" }),
+    sign: (bytes) => plain(sign("sha256", bytes, { key: own, dsaEncoding: "ieee-p1363" })),
     verify: verifySignature,
   };
 }
 
 export function sha256(bytes: Uint8Array): Uint8Array {
-  return createHash("sha256").update(bytes).digest();
+  return plain(hash("sha256", bytes, "buffer"));
 }
 
 /** Node's implementation of what `identity` needs. */
@@ -52,7 +52,7 @@ export const identityCrypto: IdentityCrypto = {
         maxmem: 128 * blockSize * (cost + parallelization) + 1_048_576,
       };
       nodeScrypt(password, salt, length, options, (error, key) => {
-        if (error === null) resolve(key);
+        if (error === null) resolve(plain(key));
         else reject(error);
       });
     }),
@@ -90,9 +90,14 @@ function importPrivateKey(input: Parameters<typeof createPrivateKey>[0]): KeyObj
 
 function exportPair(privateKey: KeyObject): KeyPair {
   return {
-    privateKey: privateKey.export({ format: "der", type: "pkcs8" }),
-    publicKey: createPublicKey(privateKey).export({ format: "der", type: "spki" }),
+    privateKey: plain(privateKey.export({ format: "der", type: "pkcs8" })),
+    publicKey: plain(createPublicKey(privateKey).export({ format: "der", type: "spki" })),
   };
+}
+
+/** The same bytes without Buffer's own methods: its `slice` is a view, where everybody else expects a copy. */
+function plain(buffer: Buffer): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
 }
 
 /** Keys by their SubjectPublicKeyInfo, the one used longest ago first. */

@@ -16,6 +16,14 @@ describe("the cores' crypto", () => {
     expect(hex(crypto.sha256(utf8("abc")))).toBe(digest);
   });
 
+  test("gives plain bytes, of which a slice is a copy", async () => {
+    const cheap = { cost: 2, blockSize: 1, parallelization: 1 };
+    const key = await identityCrypto.scrypt(message, message, cheap, 48);
+    for (const bytes of [crypto.sha256(message), signature, keys.publicKey, keys.privateKey, key]) {
+      expect(bytes.constructor).toBe(Uint8Array);
+    }
+  });
+
   test("signs so that others can verify, 64 bytes", () => {
     expect(signature).toHaveLength(64);
     expect(crypto.verify(keys.publicKey, message, signature)).toBe(true);
