@@ -76,7 +76,7 @@ async function flood(
       const start = monotonicNow();
       const each = Math.floor(total / senders);
       // The receiver must know the number before the first message: they come over different streams.
-      self.send(target, [self.pid, each * senders] as unknown as Term);
+      self.send(target, [self.pid, each * senders]);
       if (senders > 1) await self.sleep(50);
       const begin = senders > 1 ? monotonicNow() : start;
       const send = async (sender: Self): Promise<void> => {
@@ -101,7 +101,7 @@ async function roundTrip(node: MaculaNode, peer: string, rounds: number): Promis
       const times: number[] = [];
       for (let round = 0; round < rounds; round++) {
         const start = monotonicNow();
-        self.send(target, [self.pid, message] as unknown as Term);
+        self.send(target, [self.pid, message]);
         await self.receive();
         times.push(monotonicNow() - start);
       }
@@ -145,12 +145,12 @@ async function rssOf(child: ChildProcess): Promise<number> {
 
 /** The largest resident set of both processes while `work` runs, bytes. */
 async function peakMemory(child: ChildProcess, work: Promise<unknown>): Promise<[number, number]> {
-  let running = true;
+  const state = { running: true };
   const peak: [number, number] = [0, 0];
   const finished = work.finally(() => {
-    running = false;
+    state.running = false;
   });
-  while (running) {
+  while (state.running) {
     peak[0] = Math.max(peak[0], process.memoryUsage().rss);
     peak[1] = Math.max(peak[1], await rssOf(child));
     await Promise.race([finished, new Promise((resolve) => setTimeout(resolve, 50))]);

@@ -12,6 +12,8 @@ export interface LinkNodeOptions {
   /** The part before the @. */
   readonly name?: string;
   readonly port?: number;
+  /** The port in its name, when that is not its own; the host is 127.0.0.1 then. */
+  readonly publicPort?: number;
   readonly creation?: number;
   readonly setup?: Partial<LinksSetup>;
   readonly quic?: Partial<QuicEndpointOptions>;
@@ -32,7 +34,11 @@ export class LinkNode implements AsyncDisposable {
   private constructor(identity: NodeIdentity, endpoint: QuicEndpoint, options: LinkNodeOptions) {
     this.identity = identity;
     this.endpoint = endpoint;
-    this.name = `${options.name ?? "node"}@localhost:${endpoint.address.port}`;
+    const at =
+      options.publicPort === undefined
+        ? `localhost:${endpoint.address.port}`
+        : `127.0.0.1:${options.publicPort}`;
+    this.name = `${options.name ?? "node"}@${at}`;
     this.links = new Links({
       endpoint,
       nodeId: identity.nodeId,
