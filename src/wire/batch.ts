@@ -32,7 +32,7 @@ export class FrameBatch {
 
   /** Where to write the next frame; then say `added` or `withdraw`. */
   writer(): Writer {
-    if (this.#open !== undefined && this.#open.length >= fullBytes) this.seal();
+    if (this.#open !== undefined && this.#open.length >= fullBytes) this.#seal();
     this.#open ??= new Writer(this.#capacity);
     return this.#open;
   }
@@ -62,7 +62,7 @@ export class FrameBatch {
   }
 
   /** Ends the open buffer, so that what comes later begins another. */
-  seal(): void {
+  #seal(): void {
     const open = this.#open;
     if (open === undefined) return;
     this.#open = undefined;
@@ -81,7 +81,7 @@ export class FrameBatch {
 
   #first(): Uint8Array | undefined {
     if (this.#head !== undefined) return this.#head;
-    if (this.#sealed.length === 0) this.seal();
+    if (this.#sealed.length === 0) this.#seal();
     this.#head = this.#sealed.shift();
     return this.#head;
   }

@@ -1,6 +1,6 @@
 export { ReassemblyBudget, SendBudget } from "./budgets.ts";
 export { deflatePayload, inflatePayload } from "./compression.ts";
-export { type FragmentHeader, fragmentHeaderBytes } from "./fragment.ts";
+export { type FragmentHeader, fragmentHeaderBytes, readFragmentHeader } from "./fragment.ts";
 export {
   type DecodeResult,
   decodeFrame,

@@ -117,8 +117,6 @@ export class Outbox {
     // One fragment if short frames wait, which are next; as many as fit if none do.
     const taken = this.#long.take(this.#short.bytes > 0 ? 0 : maxBytes);
     this.#fragmentWasLast = true;
-    // What is written from now on waits for the next fragment, so it must not share a buffer with what does not.
-    this.#short.seal();
     this.#queuedBytes -= taken.length;
     return taken;
   }

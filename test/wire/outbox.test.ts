@@ -123,6 +123,14 @@ describe("§3: splitting", () => {
     expect(takeAll(outbox, 5_000).map((bytes) => bytes.length)).toEqual([4_176, 4_176, 2_088]);
   });
 
+  test("what was queued before a long message leaves before it", () => {
+    const outbox = new Outbox({ fragmentBytes: 1_024 });
+    outbox.push(1, 3, bytesOf(10));
+    outbox.push(2, 3, bytesOf(3_000));
+    outbox.push(3, 3, bytesOf(20));
+    expect(takeAll(outbox, 1).map((bytes) => bytes.length)).toEqual([18, 1_044, 28, 1_044, 972]);
+  });
+
   test("frames behind a long one of their key keep their place, others pass", () => {
     const outbox = new Outbox({ fragmentBytes: 1_024 });
     outbox.push(1, 3, bytesOf(3_000));
@@ -158,6 +166,23 @@ describe("§3: the budget of a link", () => {
     expect(called).toContain(2);
     expect(takeAll(third, 1)).toHaveLength(2);
     expect(budget.usedBytes).toBe(0);
+  });
+
+  test("when there is room for several, all are called", () => {
+    const budget = new SendBudget(16 * MiB);
+    const called: number[] = [];
+    const outboxes = [0, 1, 2].map((index) => new Outbox({ budget, onReady: () => void called.push(index) }));
+    const [first, second] = outboxes as [Outbox, Outbox];
+    first.push(1, 3, new Uint8Array(14 * MiB));
+    first.take(1);
+    for (const outbox of outboxes.slice(1)) {
+      outbox.push(1, 3, new Uint8Array(4 * MiB));
+      expect(outbox.take(1)).toBeUndefined();
+    }
+    takeAll(first);
+    expect(called).toEqual([1]);
+    second.take(1);
+    expect(called).toEqual([1, 2]);
   });
 
   test("a lost stream gives its part back and leaves the line", () => {

@@ -117,15 +117,15 @@ test("§3: a short frame is never more than one fragment behind the long message
         fc.oneof(
           fc.record({ do: fc.constant("long" as const), key: fc.nat(20) }),
           fc.record({ do: fc.constant("short" as const), key: fc.integer({ min: 100, max: 120 }) }),
-          fc.record({ do: fc.constant("take" as const) }),
+          fc.record({ do: fc.constant("take" as const), maxBytes: fc.nat(10_000) }),
         ),
         { maxLength: 200 },
       ),
       (steps) => {
         const outbox = new Outbox({ fragmentBytes: 1_024 });
         const waiting: { fragmentsPassed: number }[] = [];
-        const take = (): boolean => {
-          const taken = outbox.take(1);
+        const take = (maxBytes: number): boolean => {
+          const taken = outbox.take(maxBytes);
           if (taken === undefined) return false;
           for (const frame of framesOf(taken)) {
             if ((frame.flags & frameFlag.fragmented) === 0) {
@@ -135,14 +135,14 @@ test("§3: a short frame is never more than one fragment behind the long message
           return true;
         };
         for (const action of steps) {
-          if (action.do === "take") take();
+          if (action.do === "take") take(action.maxBytes);
           else if (action.do === "long") outbox.push(action.key, 3, bytesOf(6_000));
           else {
             outbox.push(action.key, 3, bytesOf(20));
             waiting.push({ fragmentsPassed: 0 });
           }
         }
-        while (take());
+        while (take(10_000));
         expect(waiting).toEqual([]);
       },
     ),
