@@ -109,6 +109,7 @@ describe("DESIGN §5: the end of a link", () => {
     network.target = bob.endpoint.address.port;
     await using alice = await LinkNode.start({ name: "alice", setup: { link } });
     await alice.links.connect(bob.name);
+    await bob.until(() => bob.count("nodeUp") === 1);
     network.silent = true;
     const ping = alice.links.ping(bob.name);
     await expect(ping).rejects.toMatchObject({ code: "CLOSED" });
