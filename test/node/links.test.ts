@@ -138,6 +138,28 @@ describe("DESIGN §5: the end of a link", () => {
     await bob[Symbol.asyncDispose]();
   });
 
+  test("0-RTT: a redial says hello with its first packet; a node that lost its sessions takes it in the next", async () => {
+    await using alice = await LinkNode.start({ name: "alice" });
+    const bob = await LinkNode.start({ name: "bob" });
+    const { identity } = bob;
+    const { port } = bob.endpoint.address;
+    const earlyData = () => alice.links.stats().links[0]?.earlyData;
+    await alice.links.connect(bob.name);
+    expect(earlyData()).toBe("none");
+    await bob.until(() => bob.count("nodeUp") === 1);
+    alice.links.disconnect(bob.name);
+    await alice.until(() => alice.count("nodeDown") === 1);
+    alice.sendTo(bob, "resumed");
+    await bob.until(() => bob.messages().length === 1);
+    expect(earlyData()).toBe("accepted");
+    await bob[Symbol.asyncDispose]();
+    await alice.until(() => alice.count("nodeDown") === 2);
+    await using reborn = await LinkNode.start({ name: "bob", creation: 2, identity, port });
+    alice.sendTo(reborn, "rejected");
+    await reborn.until(() => reborn.messages().length === 1);
+    expect(earlyData()).toBe("rejected");
+  });
+
   test("close is idempotent, leaves no link, and refuses what comes later", async () => {
     await using alice = await LinkNode.start({ name: "alice" });
     await using bob = await LinkNode.start({ name: "bob" });

@@ -6,7 +6,7 @@ import type { Random } from "../../base/random.ts";
 import type { Instant } from "../../base/time.ts";
 import type { Writer } from "../../base/writer.ts";
 import { atom, type Term } from "../../etf/index.ts";
-import type { QuicConnection, QuicEndpoint } from "../../io/quic/index.ts";
+import type { EarlyData, QuicConnection, QuicEndpoint } from "../../io/quic/index.ts";
 import {
   type ConnectionNumber,
   type Ending,
@@ -89,6 +89,8 @@ export interface LinkStats {
   readonly creation: number;
   readonly side: "client" | "server";
   readonly address: string;
+  /** Whether the link's first words went out with its first packet (0-RTT). */
+  readonly earlyData: EarlyData;
   readonly rttMs: number | undefined;
   readonly queuedBytes: number;
   readonly incomingStreams: number;
@@ -240,6 +242,7 @@ export class Links implements SignalSink {
         creation: peer.creation,
         side: connection.transport.side,
         address: addressOf(connection.transport),
+        earlyData: connection.transport.earlyData,
         rttMs: connection.link?.rttMs,
         queuedBytes: lanes.queuedBytes,
         incomingStreams: connection.incomingStreams,

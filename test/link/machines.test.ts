@@ -1,0 +1,291 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { seededRandom } from "../../src/base/random.ts";
+import { at } from "../../src/base/time.ts";
+import {
+  backoffMs,
+  Heartbeat,
+  type HeartbeatOutput,
+  Lanes,
+  Link,
+  type LinkOutput,
+  resolveLinkOptions,
+  resolvePoolOptions,
+  Schedule,
+  Tickets,
+} from "../../src/link/index.ts";
+import { encodeFrame, frameType, Inbox, ReassemblyBudget } from "../../src/wire/index.ts";
+
+function drain<Output>(machine: { poll(): Output | undefined }): Output[] {
+  const outputs: Output[] = [];
+  for (let output = machine.poll(); output !== undefined; output = machine.poll()) outputs.push(output);
+  return outputs;
+}
+
+describe("DESIGN §5: heartbeats", () => {
+  const options = { heartbeatIntervalMs: 1_500, heartbeatMissesMax: 3 };
+  const asked = { type: "send", payload: expect.any(Uint8Array) };
+
+  test("a silent peer is lost after three questions, told once, well within 10 s", () => {
+    const heartbeat = new Heartbeat(options, at(0));
+    const outputs: HeartbeatOutput[] = [];
+    let now = 0;
+    while (heartbeat.deadline() !== undefined) {
+      now = heartbeat.deadline() as number;
+      heartbeat.handle({ type: "tick" }, at(now));
+      outputs.push(...drain(heartbeat));
+    }
+    expect(outputs).toEqual([asked, asked, { type: "lost", forMs: 4_500 }]);
+    expect(now).toBe(4_500);
+  });
+
+  test("anything that is heard is a sign of life", () => {
+    const heartbeat = new Heartbeat(options, at(0));
+    for (let now = 1_500; now <= 60_000; now += 1_500) {
+      heartbeat.heard(at(now - 100));
+      heartbeat.handle({ type: "tick" }, at(now));
+    }
+    expect(drain(heartbeat)).toHaveLength(40);
+    expect(heartbeat.deadline()).toBe(61_500);
+  });
+
+  test("a question is answered, and the answer tells the round trip once", () => {
+    const a = new Heartbeat(options, at(0));
+    const b = new Heartbeat(options, at(0));
+    a.handle({ type: "ask" }, at(10));
+    const [question] = drain(a);
+    if (question?.type !== "send") throw new Error("no question");
+    b.handle({ type: "payload", payload: question.payload }, at(40));
+    const [answer] = drain(b);
+    if (answer?.type !== "send") throw new Error("no answer");
+    a.handle({ type: "payload", payload: answer.payload }, at(90));
+    a.handle({ type: "payload", payload: answer.payload }, at(95));
+    expect(drain(a)).toEqual([{ type: "answered", rttMs: 80 }]);
+    expect(a.rttMs).toBe(80);
+  });
+
+  test("when this process stood still, the silence proves nothing", () => {
+    const heartbeat = new Heartbeat(options, at(0));
+    heartbeat.handle({ type: "tick" }, at(1_500));
+    heartbeat.handle({ type: "tick" }, at(30_000));
+    expect(drain(heartbeat)).toEqual([asked, asked]);
+    expect(heartbeat.deadline()).toBe(31_500);
+  });
+
+  test("payloads of any kind are answered or ignored", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 8 }), (payload) => {
+        const heartbeat = new Heartbeat(options, at(0));
+        heartbeat.handle({ type: "payload", payload }, at(1));
+        const outputs = drain(heartbeat);
+        expect(outputs).toHaveLength(payload.length === 5 && payload[0] === 0 ? 1 : 0);
+      }),
+    );
+  });
+});
+
+describe("lanes", () => {
+  const bounds = { laneHighWaterBytes: 1_000, laneQueueBytesMax: 4_000, peerQueueBytesMax: 6_000 };
+  const put = (lanes: Lanes, lane: number, bytes: number, fill = 0): boolean =>
+    lanes.frame(lane, 0, frameType.send, (writer) => writer.raw(new Uint8Array(bytes).fill(fill)));
+
+  test("false above the high-water mark, drained once below half of it", () => {
+    const lanes = new Lanes(bounds);
+    expect(put(lanes, 3, 900)).toBe(true);
+    expect(put(lanes, 3, 100)).toBe(false);
+    expect(lanes.nextDrained()).toBeUndefined();
+    expect(lanes.nextDirty()).toBe(3);
+    expect(lanes.take(3, 500)?.length).toBe(908);
+    expect(lanes.nextDrained()).toBe(3);
+    expect(lanes.nextDrained()).toBeUndefined();
+    expect(lanes.queuedBytes).toBe(108);
+  });
+
+  test("what the engine did not take still counts, and comes first", () => {
+    const lanes = new Lanes(bounds);
+    put(lanes, 0, 1_500, 1);
+    put(lanes, 0, 10, 2);
+    const taken = lanes.take(0, 100) as Uint8Array;
+    lanes.putBack(0, taken.subarray(20));
+    expect(lanes.nextDrained()).toBeUndefined();
+    expect(lanes.queuedBytes).toBe(1_508 + 18 - 20);
+    expect(lanes.take(0, 100)).toEqual(taken.subarray(20));
+  });
+
+  test("LIMIT at the bound of the lane and of the peer, with nothing queued", () => {
+    const lanes = new Lanes(bounds);
+    const limit = expect.objectContaining({ code: "LIMIT" }) as Error;
+    put(lanes, 0, 4_000);
+    expect(() => put(lanes, 0, 1)).toThrow(limit);
+    put(lanes, 1, 2_000);
+    expect(() => put(lanes, 2, 1)).toThrow(limit);
+    expect(lanes.queuedBytes).toBe(6_016);
+    expect(lanes.discard()).toEqual([0, 1]);
+    expect(lanes.queuedBytes).toBe(0);
+  });
+
+  test("an encoder that throws queues nothing", () => {
+    const lanes = new Lanes(bounds);
+    const fail = (): void => {
+      throw new Error("no representation");
+    };
+    expect(() => lanes.frame(0, 0, frameType.send, fail)).toThrow("no representation");
+    expect(lanes.queuedBytes).toBe(0);
+    expect(lanes.pending).toBe(false);
+  });
+
+  test("however an engine takes the bytes, each lane arrives whole and in order", () => {
+    const frames = fc.array(fc.record({ lane: fc.nat(3), bytes: fc.nat(40_000) }), { maxLength: 40 });
+    fc.assert(
+      fc.property(fc.integer(), frames, (seed, sent) => {
+        const random = seededRandom(seed);
+        const lanes = new Lanes(resolveLinkOptions());
+        const inboxes = [0, 1, 2, 3].map(() => new Inbox({ budget: new ReassemblyBudget() }));
+        const received: number[][] = [[], [], [], []];
+        const flush = (): void => {
+          for (let lane = lanes.nextDirty(); lane !== undefined; lane = lanes.nextDirty()) {
+            const bytes = lanes.take(lane, 1 + random.integer(70_000));
+            if (bytes === undefined) continue;
+            const taken = random.integer(bytes.length + 1);
+            inboxes[lane]?.feed(bytes.slice(0, taken));
+            if (taken < bytes.length) lanes.putBack(lane, bytes.subarray(taken));
+            const inbox = inboxes[lane] as Inbox;
+            for (let frame = inbox.next(at(0)); frame !== undefined; frame = inbox.next(at(0))) {
+              received[lane]?.push(frame.payload.length);
+            }
+            lanes.again(lane);
+            if (random.integer(3) === 0) return;
+          }
+        };
+        for (const { lane, bytes } of sent) {
+          put(lanes, lane, bytes);
+          if (random.integer(4) === 0) flush();
+        }
+        while (lanes.queuedBytes > 0) flush();
+        for (const lane of [0, 1, 2, 3]) {
+          expect(received[lane]).toEqual(sent.filter((each) => each.lane === lane).map(({ bytes }) => bytes));
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe("the link machine", () => {
+  const open = (): Link => new Link(resolveLinkOptions(), new Lanes(resolveLinkOptions()), at(0));
+  const closings = (link: Link): string[] =>
+    drain(link).flatMap((output: LinkOutput) => (output.type === "close" ? [output.ending.code] : []));
+
+  test("heartbeats travel as datagrams, others are dropped", () => {
+    const [a, b] = [open(), open()];
+    a.handle({ type: "ask" }, at(0));
+    const [question] = drain(a);
+    if (question?.type !== "datagram") throw new Error("no datagram");
+    b.handle({ type: "datagram", bytes: encodeFrame(frameType.send, new Uint8Array(5)) }, at(3));
+    b.handle({ type: "datagram", bytes: new Uint8Array([1, 2]) }, at(3));
+    b.handle({ type: "datagram", bytes: question.bytes }, at(3));
+    const [answer] = drain(b);
+    if (answer?.type !== "datagram") throw new Error("no answer");
+    a.handle({ type: "datagram", bytes: answer.bytes }, at(7));
+    expect(drain(a)).toEqual([{ type: "answered", rttMs: 7 }]);
+  });
+
+  test("leaving: flush, finish, and close when the peer does not", () => {
+    const link = open();
+    link.lanes.frame(0, 0, frameType.send, (writer) => writer.u8(1));
+    link.handle({ type: "leave", reason: "bye" }, at(10));
+    expect(drain(link)).toEqual([]);
+    expect(link.open).toBe(false);
+    link.lanes.take(0, 100);
+    link.handle({ type: "flushed" }, at(11));
+    expect(drain(link)).toEqual([{ type: "finish" }]);
+    link.handle({ type: "tick" }, at(2_009));
+    expect(closings(link)).toEqual([]);
+    link.handle({ type: "tick" }, at(2_010));
+    expect(closings(link)).toEqual(["goodbye"]);
+    expect(link.deadline()).toBeUndefined();
+  });
+
+  test("a leaving peer's streams are read to their end before the link is closed", () => {
+    const link = open();
+    const inbox = link.openInbox();
+    link.handle({ type: "peerLeaves" }, at(1));
+    expect(closings(link)).toEqual([]);
+    link.closeInbox(inbox);
+    expect(closings(link)).toEqual(["goodbye"]);
+  });
+
+  test("a message that is never completed ends the link", () => {
+    const link = open();
+    const inbox = link.openInbox();
+    inbox.feed(encodeFrame(frameType.send, new Uint8Array(100)).subarray(0, 50));
+    expect(inbox.next(at(0))).toBeUndefined();
+    for (let now = 0; now < 70_000 && link.deadline() !== undefined; now = link.deadline() as number) {
+      link.heard(at(now));
+      link.handle({ type: "tick" }, at(now));
+    }
+    expect(closings(link)).toEqual(["timeout"]);
+  });
+});
+
+describe("small parts", () => {
+  test.each([
+    [0, 0, 0],
+    [1, 0, 100],
+    [2, 0, 200],
+    [4, 0, 800],
+    [4, 0.5, 600],
+    [4, 0.999_999, 400.0004],
+    [7, 0, 5_000],
+    [1_000, 0, 5_000],
+  ])("back-off after %i failures, random %d: %d ms", (failures, random, expected) => {
+    expect(backoffMs(failures, 100, 5_000, random)).toBeCloseTo(expected, 3);
+  });
+
+  test("a schedule behaves as a sorted list does", () => {
+    const step = fc.record({
+      key: fc.nat(20),
+      due: fc.option(fc.nat(100), { nil: undefined }),
+      now: fc.nat(120),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
+        const schedule = new Schedule<number>();
+        let model: { key: number; due: number }[] = [];
+        for (const { key, due, now } of steps) {
+          if (model.find((each) => each.key === key)?.due !== due)
+            model = model.filter((each) => each.key !== key);
+          if (due !== undefined && !model.some((each) => each.key === key)) model.push({ key, due });
+          schedule.set(key, due === undefined ? undefined : at(due));
+          model.sort((a, b) => a.due - b.due);
+          expect(schedule.deadline()).toBe(model[0]?.due);
+          expect(schedule.size).toBe(model.length);
+          const expected =
+            now % 3 === 0 && model[0] !== undefined && model[0].due <= now ? model.shift()?.key : undefined;
+          if (now % 3 === 0) expect(schedule.expire(at(now))).toBe(expected);
+        }
+      }),
+    );
+  });
+
+  test("tickets: the newest first, each once, the oldest node forgotten", () => {
+    const tickets = new Tickets<string>(2, 2);
+    for (const ticket of ["a1", "a2", "a3"]) tickets.put("a", ticket);
+    tickets.put("b", "b1");
+    expect([tickets.take("a"), tickets.take("a"), tickets.take("a")]).toEqual(["a3", "a2", undefined]);
+    tickets.put("c", "c1");
+    tickets.put("d", "d1");
+    expect([tickets.take("b"), tickets.take("c"), tickets.take("d")]).toEqual([undefined, "c1", "d1"]);
+  });
+
+  test.each([
+    () => resolveLinkOptions({ heartbeatIntervalMs: 0 }),
+    () => resolveLinkOptions({ lanesMax: 0 }),
+    () => resolveLinkOptions({ lanesMax: 5_000 }),
+    () => resolveLinkOptions({ laneQueueBytesMax: 10 }),
+    () => resolvePoolOptions({ dialsMax: 0 }),
+    () => resolvePoolOptions({ backoffMaxMs: 10 }),
+  ])("a setting out of its range is named: %s", (resolve) => {
+    expect(resolve).toThrow(RangeError);
+  });
+});
