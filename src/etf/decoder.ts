@@ -177,7 +177,10 @@ export class Decoder {
 
   /** One term. `depth` is the nesting still allowed. The tags are numbers here so that the engine makes a jump table. */
   #term(depth: number): Term {
-    const tag = this.#u8();
+    const at = this.#position;
+    if (at >= this.#end) throw this.#error("1 bytes expected, 0 left");
+    this.#position = at + 1;
+    const tag = this.#input[at];
     switch (tag) {
       case 70: // NEW_FLOAT_EXT
         return this.#float();
@@ -362,8 +365,14 @@ export class Decoder {
   #terms(count: number, depth: number): Term[] {
     this.#arity(count);
     this.#charge(count * elementBytes);
-    const terms: Term[] = [];
-    for (let index = 0; index < count; index++) terms.push(this.#term(depth));
+    // Beyond this a claimed count allocates nothing. Threat: claims nested in claims.
+    if (count > 256) {
+      const collected: Term[] = [];
+      for (let index = 0; index < count; index++) collected.push(this.#term(depth));
+      return collected;
+    }
+    const terms = new Array<Term>(count);
+    for (let index = 0; index < count; index++) terms[index] = this.#term(depth);
     return terms;
   }
 
@@ -374,7 +383,7 @@ export class Decoder {
   #list(depth: number): Term {
     this.#nested(depth);
     this.#charge(arrayBytes);
-    const elements: Term[] = [];
+    let elements: Term[] = [];
     for (;;) {
       const tag = this.#u8();
       if (tag === 106) return elements;
@@ -387,10 +396,9 @@ export class Decoder {
         const tail = this.#term(depth - 1);
         return elements.length === 0 ? tail : new ImproperList(elements, tail);
       }
-      const length = this.#u32();
-      this.#arity(length);
-      this.#charge(length * elementBytes);
-      for (let index = 0; index < length; index++) elements.push(this.#term(depth - 1));
+      const terms = this.#terms(this.#u32(), depth - 1);
+      if (elements.length === 0) elements = terms;
+      else for (const term of terms) elements.push(term);
     }
   }
 
