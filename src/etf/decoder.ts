@@ -1,7 +1,7 @@
 import { MeshError } from "../base/errors.ts";
 import { utf8 } from "../base/text.ts";
+import { inflateZlib } from "../base/zlib.ts";
 import { sortKeys } from "./compare.ts";
-import { inflate } from "./compressed.ts";
 import { Names } from "./names.ts";
 import type { DecodeOptions } from "./options.ts";
 import { sortedKeysMax } from "./shapes.ts";
@@ -150,7 +150,7 @@ export class Decoder {
       );
     }
     try {
-      const inflated = inflate(this.#input.subarray(this.#position, this.#end), length);
+      const inflated = inflateZlib(this.#input.subarray(this.#position, this.#end), length);
       const inner = new Decoder();
       // A term is compressed once: within it, tag 80 is unknown.
       const term = inner.#inflated(inflated, this, options, depth);

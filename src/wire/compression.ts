@@ -3,9 +3,8 @@
  *
  *   size u32 | zlib stream (RFC 1950) of exactly `size` bytes
  */
-import { zlibSync } from "fflate";
 import { MeshError } from "../base/errors.ts";
-import { inflateZlib } from "../base/inflate.ts";
+import { deflateZlib, inflateZlib } from "../base/zlib.ts";
 import { u32 } from "./fragment.ts";
 
 const sizeBytes = 4;
@@ -13,7 +12,7 @@ const sizeBytes = 4;
 /** `payload` compressed, or `undefined` when that would save less than an eighth: then inflating is not worth its time. */
 export function deflatePayload(payload: Uint8Array): Uint8Array | undefined {
   // Level 1: on a link the choice is between a little time and none.
-  const deflated = zlibSync(payload, { level: 1 });
+  const deflated = deflateZlib(payload, 1);
   const length = sizeBytes + deflated.length;
   if (length > payload.length - payload.length / 8) return undefined;
   const whole = new Uint8Array(length);

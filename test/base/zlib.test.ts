@@ -2,7 +2,7 @@ import { constants, deflateSync } from "node:zlib";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { concat } from "../../src/base/bytes.ts";
-import { inflateZlib } from "../../src/base/inflate.ts";
+import { inflateZlib } from "../../src/base/zlib.ts";
 
 const decodeError = expect.objectContaining({ code: "DECODE" });
 
