@@ -113,7 +113,11 @@ async function remoteReceive(count: number): Promise<void> {
   const writer = new Writer();
   const signal: Signal = { type: "send", from: remote, to: receiver, message: hundredBytes };
   encodeSignal(signal, writer);
-  const payload = writer.take();
+  const encoded = writer.take();
+  // As in a chunk of a stream.
+  const chunk = new Uint8Array(65_536);
+  chunk.set(encoded);
+  const payload = chunk.subarray(0, encoded.length);
   for (let sent = 0; sent < count; ) {
     for (let batch = 0; batch < 500 && sent < count; batch++, sent++) {
       const decoded = decodeSignal(0x03, payload);

@@ -56,13 +56,31 @@ const replyAtom = atom("reply");
 const cancelAtom = atom("cancel");
 
 const encodeOptions = { text: "marked" } as const;
+/** Binaries are views of the payload: see `unpinned`. */
 const decodeOptions = { binaries: "bytes", copyBytes: false } as const;
-/**
- * Below this, bytes, binaries in a message are copied out of the payload: a view would keep a whole chunk of the stream
- * alive for as long as the message waits in a mailbox.
- */
+
+/** Payloads below this are copied, bytes. */
 const copiedBelow = 4_096;
-const copyingOptions = { ...decodeOptions, copyBytes: true } as const;
+const slabBytes = 16_384;
+let slab = new Uint8Array(0);
+let slabUsed = 0;
+
+/**
+ * A short payload out of the chunk of the stream that it came in: a message that waits in a mailbox would keep the whole
+ * chunk alive. Copies share slabs, as an array buffer for each would cost more than all the rest of decoding; so what a
+ * message keeps alive is at most 16 KiB, or 16 times its payload.
+ */
+function unpinned(payload: Uint8Array): Uint8Array {
+  if (payload.length >= copiedBelow || payload.buffer.byteLength <= slabBytes) return payload;
+  if (slabUsed + payload.length > slab.length) {
+    slab = new Uint8Array(slabBytes);
+    slabUsed = 0;
+  }
+  const start = slabUsed;
+  slabUsed += payload.length;
+  slab.set(payload, start);
+  return slab.subarray(start, slabUsed);
+}
 
 /**
  * Appends the payload of `signal`'s frame.
@@ -134,7 +152,7 @@ function spawnFlags({ link, monitor }: { readonly link: boolean; readonly monito
  * @throws MeshError `DECODE` when the payload is not a term, or not one that this frame type may carry.
  */
 export function decodeSignal(type: number, payload: Uint8Array): Signal {
-  const term = decode(payload, payload.length < copiedBelow ? copyingOptions : decodeOptions);
+  const term = decode(unpinned(payload), decodeOptions);
   if (!(term instanceof Tuple)) throw malformed(type);
   const elements: readonly Term[] = term.elements;
   const signal = decoders[type]?.(elements);
