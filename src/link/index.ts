@@ -33,6 +33,7 @@ export {
   type Transcript,
 } from "./messages.ts";
 export { type LinkOptions, type PoolOptions, resolveLinkOptions, resolvePoolOptions } from "./options.ts";
-export { type ConnectionNumber, Pool, type PoolInput, type PoolOutput, type PoolPeer } from "./pool.ts";
+export { Pool } from "./pool.ts";
+export type { ConnectionNumber, PoolInput, PoolOutput, PoolPeer } from "./pool-messages.ts";
 export { Schedule } from "./schedule.ts";
 export { Tickets } from "./tickets.ts";

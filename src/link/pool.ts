@@ -9,104 +9,9 @@ import { Admission } from "./admission.ts";
 import { backoffMs } from "./backoff.ts";
 import { type Ending, endingError } from "./codes.ts";
 import type { PoolOptions } from "./options.ts";
+import type { ConnectionNumber, PoolInput, PoolOutput, PoolPeer } from "./pool-messages.ts";
+import { type Dial, type Inbound, type Node, newLife, PoolNodes, type Up } from "./pool-nodes.ts";
 import { Schedule } from "./schedule.ts";
-
-/** A connection, ours or a peer's, in this pool. Numbers are never used twice. */
-export type ConnectionNumber = number;
-
-/** What the pool needs to know of a peer: from its hello or answer. */
-export interface PoolPeer {
-  readonly name: string;
-  readonly nodeId: NodeId;
-  readonly creation: number;
-}
-
-export type PoolInput =
-  /** Signals wait for the node. */
-  | { readonly type: "want"; readonly name: string }
-  /** Somebody waits for the link: dial now, whatever the back-off says. */
-  | { readonly type: "connect"; readonly name: string }
-  /** End the link to the node in order, and any dial. */
-  | { readonly type: "disconnect"; readonly name: string }
-  /** A peer connected; `connection` is from `number()`. */
-  | { readonly type: "inbound"; readonly connection: ConnectionNumber; readonly address: string }
-  /** The engine's handshake is complete: the peer of this dial is there; what it said as early data is no replay. */
-  | { readonly type: "established"; readonly connection: ConnectionNumber }
-  /** The handshake says who is there and waits for `admit`. */
-  | {
-      readonly type: "introduced";
-      readonly connection: ConnectionNumber;
-      readonly peer: PoolPeer;
-      /** It may be a replay. */
-      readonly early: boolean;
-    }
-  /** The handshake is over. */
-  | { readonly type: "complete"; readonly connection: ConnectionNumber; readonly peer: PoolPeer }
-  /** The peer of a link gave a sign of life after `probe`. */
-  | { readonly type: "alive"; readonly connection: ConnectionNumber }
-  /** The connection is gone, or its dial or handshake failed. */
-  | {
-      readonly type: "closed";
-      readonly connection: ConnectionNumber;
-      readonly ending: Ending;
-      readonly cause?: Error;
-    }
-  | { readonly type: "tick" };
-
-export type PoolOutput =
-  | { readonly type: "dial"; readonly connection: ConnectionNumber; readonly name: string }
-  /** Tell the handshake to go on. */
-  | { readonly type: "admit"; readonly connection: ConnectionNumber }
-  /** End the connection or the dial at once. The pool has forgotten it. */
-  | { readonly type: "end"; readonly connection: ConnectionNumber; readonly ending: Ending }
-  /** End the link in order; `closed` is awaited. */
-  | { readonly type: "leave"; readonly connection: ConnectionNumber }
-  /** Ask the peer of the link for a sign of life. */
-  | { readonly type: "probe"; readonly connection: ConnectionNumber }
-  /** One life of a node begins: exactly one `down` follows. */
-  | { readonly type: "up"; readonly connection: ConnectionNumber; readonly peer: PoolPeer }
-  | {
-      readonly type: "down";
-      readonly connection: ConnectionNumber;
-      readonly peer: PoolPeer;
-      readonly ending: Ending;
-    }
-  /** A wanted node could not be reached: who waits for it is told, what was queued is dropped. */
-  | { readonly type: "unreachable"; readonly name: string; readonly error: MeshError };
-
-interface Dial {
-  readonly connection: ConnectionNumber;
-  /** Whether the peer answered on it. */
-  contacted: boolean;
-}
-
-interface Inbound {
-  readonly connection: ConnectionNumber;
-  readonly peer: PoolPeer;
-  early: boolean;
-  /** Our answer is sent: the peer may take the link as decided. */
-  admitted: boolean;
-}
-
-interface Up {
-  readonly connection: ConnectionNumber;
-  readonly peer: PoolPeer;
-  readonly since: Instant;
-  leaving: boolean;
-}
-
-interface Node {
-  readonly name: string;
-  up: Up | undefined;
-  dial: Dial | undefined;
-  /** Handshakes of connections that claim to come from this node. */
-  readonly inbound: Map<ConnectionNumber, Inbound>;
-  wanted: boolean;
-  /** Waits for one of the `dialsMax` to become free. */
-  queued: boolean;
-  failures: number;
-  notBefore: Instant;
-}
 
 type TimerKind = "redial" | "dial" | "grace" | "probe";
 
@@ -126,14 +31,12 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   readonly #options: Required<PoolOptions>;
   readonly #random: Random;
   readonly #outputs = new Queue<PoolOutput>();
-  readonly #nodes = new Map<string, Node>();
+  readonly #nodes: PoolNodes;
   readonly #owners = new Map<ConnectionNumber, Node>();
   readonly #links = new Map<NodeId, Up>();
   readonly #schedule = new Schedule<string>();
   readonly #dialQueue = new Queue<Node>();
   readonly #admission: Admission;
-  /** Nodes that this input may have made forgettable. */
-  readonly #touched = new Set<Node>();
   #dials = 0;
   #wanted = 0;
   #lastNumber = 0;
@@ -142,6 +45,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     this.#self = self;
     this.#options = options;
     this.#random = random;
+    this.#nodes = new PoolNodes(options.rememberedMax);
     this.#admission = new Admission(options.inboundMax, options.inboundPerAddressMax);
   }
 
@@ -157,8 +61,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
 
   handle(input: PoolInput, now: Instant): void {
     this.#react(input, now);
-    for (const node of this.#touched) this.#forgetWhenIdle(node);
-    this.#touched.clear();
+    this.#nodes.sweep(this.#links.size + this.#wanted);
   }
 
   poll(): PoolOutput | undefined {
@@ -207,7 +110,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   }
 
   #onWant(name: string, atOnce: boolean, now: Instant): void {
-    const node = this.#node(name);
+    const node = this.#nodes.get(name);
     if (node.up !== undefined && !node.up.leaving) return;
     if (!node.wanted && this.#wanted >= this.#options.wantedMax) {
       this.#unreachable(
@@ -255,7 +158,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   }
 
   #onDisconnect(name: string): void {
-    const node = this.#nodes.get(name);
+    const node = this.#nodes.find(name);
     if (node === undefined) return;
     if (node.up !== undefined && !node.up.leaving) {
       node.up.leaving = true;
@@ -295,7 +198,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
       this.#end(connection, { code: "name_taken", reason: `${peer.name} is the node you reached` });
       return;
     }
-    const node = this.#node(peer.name);
+    const node = this.#nodes.get(peer.name);
     const inbound = { connection, peer, early, admitted: false };
     node.inbound.set(connection, inbound);
     this.#owners.set(connection, node);
@@ -400,31 +303,19 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
       return;
     this.#schedule.clear(`probe ${owner.name}`);
     const { peer } = owner.up;
-    for (const inbound of this.#waitingFor(owner.up)) {
+    for (const inbound of this.#nodes.waitingFor(owner.up)) {
       const same = inbound.peer.name === peer.name && inbound.peer.nodeId === peer.nodeId;
       const reason = `${peer.name} (${peer.nodeId}) has a live link`;
-      this.#nodes.get(inbound.peer.name)?.inbound.delete(inbound.connection);
+      this.#nodes.find(inbound.peer.name)?.inbound.delete(inbound.connection);
       this.#end(inbound.connection, { code: same ? "duplicate" : "name_taken", reason });
     }
-  }
-
-  /** Handshakes that are held because of the link `up`: of the same name or the same node id. */
-  #waitingFor({ peer }: Up): Inbound[] {
-    const waiting: Inbound[] = [];
-    for (const node of this.#nodes.values()) {
-      for (const inbound of node.inbound.values()) {
-        const concerns = node.name === peer.name || inbound.peer.nodeId === peer.nodeId;
-        if (concerns && !inbound.admitted) waiting.push(inbound);
-      }
-    }
-    return waiting;
   }
 
   #onClosed(connection: ConnectionNumber, ending: Ending, cause: Error | undefined, now: Instant): void {
     this.#admission.leave(connection);
     const node = this.#owners.get(connection);
     if (node === undefined) return;
-    this.#touched.add(node);
+    this.#nodes.touch(node);
     this.#owners.delete(connection);
     if (node.up?.connection === connection) {
       this.#lifeOver(node.up, ending, now);
@@ -467,7 +358,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   #lifeOver(up: Up, ending: Ending, now: Instant): void {
     const { connection, peer } = up;
     this.#links.delete(peer.nodeId);
-    const node = this.#node(peer.name);
+    const node = this.#nodes.get(peer.name);
     node.up = undefined;
     this.#schedule.clear(`probe ${peer.name}`);
     // A link that ended in order, or after a good while, says nothing against dialling again at once.
@@ -476,9 +367,9 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     node.notBefore = after(now, this.#backoff(node.failures));
     this.#outputs.push({ type: "down", connection, peer, ending });
     // Handshakes under another name but with the node id of this link waited for it too.
-    for (const inbound of this.#waitingFor(up)) {
+    for (const inbound of this.#nodes.waitingFor(up)) {
       if (inbound.peer.name === peer.name) continue;
-      const other = this.#nodes.get(inbound.peer.name);
+      const other = this.#nodes.find(inbound.peer.name);
       if (other !== undefined) this.#decide(other, inbound, now);
     }
   }
@@ -492,7 +383,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     this.#setWanted(node, false);
     this.#schedule.clear(`redial ${node.name}`);
     this.#outputs.push({ type: "unreachable", name: node.name, error });
-    this.#touched.add(node);
+    this.#nodes.touch(node);
   }
 
   #abandonDial(node: Node, ending: Ending): void {
@@ -514,7 +405,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
       const next = this.#dialQueue.shift();
       if (next === undefined) return;
       next.queued = false;
-      this.#touched.add(next);
+      this.#nodes.touch(next);
       this.#dialWhenNeeded(next, now);
     }
   }
@@ -522,7 +413,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   #end(connection: ConnectionNumber, ending: Ending): void {
     const node = this.#owners.get(connection);
     node?.inbound.delete(connection);
-    if (node !== undefined) this.#touched.add(node);
+    if (node !== undefined) this.#nodes.touch(node);
     this.#owners.delete(connection);
     this.#admission.leave(connection);
     this.#outputs.push({ type: "end", connection, ending });
@@ -531,7 +422,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   #onTick(now: Instant): void {
     for (let key = this.#schedule.expire(now); key !== undefined; key = this.#schedule.expire(now)) {
       const [kind, name] = key.split(" ") as [TimerKind, string];
-      const node = this.#nodes.get(name);
+      const node = this.#nodes.find(name);
       if (node !== undefined) this.#onTimer(kind, node, now);
     }
   }
@@ -572,52 +463,6 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   #set(kind: TimerKind, node: Node, due: Instant): void {
     this.#schedule.set(`${kind} ${node.name}`, due);
   }
-
-  #node(name: string): Node {
-    const known = this.#nodes.get(name);
-    if (known !== undefined) {
-      this.#touched.add(known);
-      return known;
-    }
-    const node: Node = {
-      name,
-      up: undefined,
-      dial: undefined,
-      inbound: new Map(),
-      wanted: false,
-      queued: false,
-      failures: 0,
-      notBefore: at(Number.NEGATIVE_INFINITY),
-    };
-    this.#nodes.set(name, node);
-    this.#touched.add(node);
-    return node;
-  }
-
-  /** Keeps of a node with which nothing goes on only its failures, and those of the latest `rememberedMax` nodes. */
-  #forgetWhenIdle(node: Node): void {
-    if (!idle(node) || this.#nodes.get(node.name) !== node) return;
-    this.#nodes.delete(node.name);
-    if (node.failures === 0) return;
-    this.#nodes.set(node.name, node);
-    if (this.#nodes.size <= this.#options.rememberedMax + this.#links.size) return;
-    for (const [name, each] of this.#nodes) {
-      if (!idle(each)) continue;
-      this.#nodes.delete(name);
-      return;
-    }
-  }
 }
 
 const duplicate: Ending = { code: "duplicate", reason: "the two nodes have another connection" };
-
-function idle(node: Node): boolean {
-  return node.up === undefined && node.dial === undefined && node.inbound.size === 0 && !node.wanted;
-}
-
-/** Whether `newcomer` is the same node as `known` after a restart. */
-function newLife(known: PoolPeer, newcomer: PoolPeer): boolean {
-  return (
-    known.name === newcomer.name && known.nodeId === newcomer.nodeId && known.creation !== newcomer.creation
-  );
-}

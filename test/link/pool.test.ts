@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { World, type WorldNode } from "./support/world.ts";
 
@@ -75,7 +75,7 @@ describe("DESIGN §5: when both dial at once", () => {
         const world = new World(seed);
         const nodes = numbers(1, 5).map((id) => world.add(`n${id}`, id));
         for (const from of nodes) {
-          for (const to of nodes) if (from !== to) world.send(from, to, Number(from.creation));
+          for (const to of nodes) if (from !== to) world.send(from, to, from.creation);
         }
         world.run();
         for (const node of nodes) {

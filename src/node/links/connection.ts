@@ -405,6 +405,8 @@ const closeNames: Readonly<Partial<Record<string, CloseCodeName>>> = {
   TIMEOUT: "timeout",
   REFUSED: "overloaded",
   WRONG_REALM: "not_in_realm",
+  CERTIFICATE_EXPIRED: "not_in_realm",
+  REVOKED: "not_in_realm",
   WRONG_NODE: "wrong_node",
 };
 

@@ -60,13 +60,14 @@ export type LinkNews =
   /** A peer's connection ended before it became a link. */
   | {
       readonly type: "refused";
-      readonly address: string;
+      /** Unknown when the engine refused it: the ending's reason tells then. */
+      readonly address: string | undefined;
       readonly nodeId: NodeId | undefined;
       readonly ending: Ending;
     };
 
 export interface LinksSetup {
-  /** Owned by the caller. Its `onConnection` belongs to the links from now on. */
+  /** Owned by the caller. Its `onConnection` and `onIncomingFailed` belong to the links from now on. */
   readonly endpoint: QuicEndpoint;
   readonly nodeId: NodeId;
   /** name@host:port. */
@@ -154,6 +155,7 @@ export class Links implements SignalSink {
     });
     this.#user = this.#connectionUser();
     setup.endpoint.onConnection = (connection) => this.#onConnection(connection);
+    setup.endpoint.onIncomingFailed = (error) => this.#onIncomingFailed(error);
   }
 
   /** Hot path. See `SignalSink`. */
@@ -353,6 +355,13 @@ export class Links implements SignalSink {
     this.#tellPool({ type: "inbound", connection: number, address: transport.remoteAddress.host });
     // Unless the pool has ended it right away.
     if (this.#connections.has(number)) connection.start();
+  }
+
+  /** The engine refused a peer: its realm, its certificate, its protocol. */
+  #onIncomingFailed(error: MeshError): void {
+    const ending = closingOf(error);
+    countEnding(this.#counters, ending.code);
+    this.#setup.onNews?.({ type: "refused", address: undefined, nodeId: undefined, ending });
   }
 
   async #dial(number: ConnectionNumber, name: string): Promise<void> {
