@@ -160,6 +160,19 @@ impl Connection {
         self.rests = HashMap::new();
     }
 
+    /// Nobody listens at `remote`; `true` when that ends this connection.
+    pub(crate) fn refuse(&mut self, now: Instant, remote: SocketAddr, handle: u64, events: &mut Events) -> bool {
+        let dialling = self.side.is_client() && self.remote == remote && self.closed.is_none();
+        if !dialling || !self.proto.as_ref().is_some_and(quinn_proto::Connection::is_handshaking) {
+            return false;
+        }
+        self.close(now, 0, b"");
+        let close = Close::new(CloseKind::Refused, "nobody listens at the port");
+        events.push(Kind::Closed, handle, close.kind as u64, 0);
+        self.closed = Some(close);
+        true
+    }
+
     pub(crate) fn poll_events(&mut self, handle: u64, events: &mut Events) {
         let Some(mut proto) = self.proto.take() else {
             return;

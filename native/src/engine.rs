@@ -397,6 +397,21 @@ impl Engine {
         }
     }
 
+    /// The network says that nobody listens at `address`. Only dials believe it: anybody can send such a message, and an
+    /// established connection must not die of it.
+    pub fn refused(&mut self, address: SocketAddr) {
+        let remote = self.real_to_virtual.get(&address).copied().unwrap_or(address);
+        for slot in 0..self.slots.len() as u32 {
+            let handle = self.handle(slot);
+            let now = self.now;
+            if let Some(connection) = &mut self.slots[slot as usize].connection {
+                if connection.refuse(now, remote, handle, &mut self.events) {
+                    self.touch(slot);
+                }
+            }
+        }
+    }
+
     fn is_foreign(&self, from: SocketAddr, data: &[u8]) -> bool {
         let Some(&first) = data.first() else {
             return false;
@@ -536,7 +551,9 @@ impl Engine {
     /// When [`Engine::handle_timeouts`] wants to be called, milliseconds on the scale of `now`.
     pub fn timeout(&self) -> Option<f64> {
         let Reverse((when, ..)) = self.timers.peek()?;
-        Some(when.saturating_duration_since(self.base).as_secs_f64() * 1e3)
+        // Rounded up: a `now` that is this number must not be before the timer, whatever the rounding of both.
+        let micros = when.saturating_duration_since(self.base).as_micros() as u64 + 2;
+        Some(micros as f64 / 1e3)
     }
 
     pub fn handle_timeouts(&mut self) {

@@ -3,6 +3,7 @@
 pub mod connection;
 pub mod engine;
 pub mod events;
+mod icmp;
 #[cfg(feature = "node")]
 mod node;
 pub mod options;

@@ -11,7 +11,7 @@ use napi::sys;
 
 use crate::{
     engine::{Engine, EngineError},
-    poll::{Poll, READABLE, WRITABLE},
+    poll::{Poll, ERROR, READABLE, WRITABLE},
     socket::{ReceiveBuffers, UdpSocket},
 };
 
@@ -178,6 +178,11 @@ unsafe fn release_callbacks(poll: *mut Poll) {
 pub unsafe fn on_ready(poll: *mut Poll, events: i32) {
     let shared = (*poll).shared.clone();
     let outcome = shared.with(0.0, |core| {
+        if events & ERROR != 0 {
+            if let Some(socket) = &core.socket {
+                socket.receive_errors(&mut core.engine);
+            }
+        }
         if events & READABLE != 0 {
             receive(core);
         }

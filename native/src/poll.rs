@@ -15,6 +15,8 @@ use crate::node::{on_ready, Shared};
 
 pub const READABLE: c_int = 1;
 pub const WRITABLE: c_int = 2;
+/// Ours: an error waits on the socket.
+pub const ERROR: c_int = 1 << 16;
 /// `UV_POLL` in `uv_handle_type`.
 const UV_POLL: c_int = 8;
 
@@ -155,7 +157,7 @@ unsafe extern "C" fn on_poll(handle: Handle, status: c_int, events: c_int) {
         // libuv stops a handle on POLLERR (an ICMP error waits on the socket): read it away and go on.
         (*poll).events = 0;
     }
-    on_ready(poll, if status < 0 { READABLE } else { events });
+    on_ready(poll, if status < 0 { READABLE | ERROR } else { events });
     if status < 0 && !(*poll).closing && (*poll).events == 0 {
         (*poll).watch(READABLE);
     }

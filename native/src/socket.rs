@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
     engine::Engine,
+    icmp,
     packet::Unpack,
     sink::{Outgoing, Sink},
 };
@@ -50,6 +51,7 @@ impl UdpSocket {
             io.set_only_v6(!address.ip().is_unspecified())?;
         }
         io.bind(&address.into())?;
+        icmp::enable(&io, address.is_ipv6());
         let state = UdpSocketState::new((&io).into())?;
         // The system may give less; then bursts are shorter.
         let _ = state.set_recv_buffer_size((&io).into(), receive_buffer);
@@ -115,6 +117,14 @@ impl UdpSocket {
         Ok(())
     }
 
+    /// Take the ICMP errors that wait on the socket: a dial to a port where nobody listens ends at once.
+    pub fn receive_errors(&self, engine: &mut Engine) {
+        for address in icmp::refusals(&self.io) {
+            engine.refused(address);
+        }
+        engine.settle_all();
+    }
+
     /// Send packed datagrams (see `packet.rs`). Those for which there is no room are lost, as on the network.
     pub fn send_packed(&mut self, engine: &Engine, packed: &[u8]) -> usize {
         let mut sent = 0;
@@ -151,7 +161,15 @@ impl Sink for UdpSocket {
             src_ip: outgoing.src_ip,
         };
         // Anything but a full buffer is a lost datagram: QUIC sends again, or finds out that the peer is gone.
-        match self.state.try_send((&self.io).into(), &transmit) {
+        let mut result = self.state.try_send((&self.io).into(), &transmit);
+        if result
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+        {
+            // The ICMP error of an earlier datagram, perhaps to somebody else; reported once.
+            result = self.state.try_send((&self.io).into(), &transmit);
+        }
+        match result {
             Ok(()) => true,
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
             Err(_) => {

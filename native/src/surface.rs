@@ -282,6 +282,7 @@ impl NativeEngine {
     // The socket.
 
     #[napi]
+    #[allow(clippy::too_many_arguments)]
     pub fn attach(
         &self,
         env: Env,

@@ -92,6 +92,9 @@ impl StoresServerSessions for SessionCache {
         let Some(peer) = self.peers.take_current() else {
             return false;
         };
+        if self.limit == 0 {
+            return false;
+        }
         let mut sessions = lock(&self.sessions);
         while sessions.oldest.len() >= self.limit {
             if let Some(old) = sessions.oldest.pop_front() {
