@@ -18,3 +18,4 @@ export { type QuicConnectOptions, QuicEndpoint, type QuicEndpointOptions } from 
 export { defaultAlpn, type QuicIdentity, type QuicLimits, type QuicTrust } from "./options.ts";
 export type { QuicEndpointStats } from "./stats.ts";
 export { QuicStream } from "./stream.ts";
+export { VirtualQuicEndpoint, type VirtualQuicEndpointOptions } from "./virtual-endpoint.ts";
