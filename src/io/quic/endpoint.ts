@@ -48,7 +48,8 @@ export interface QuicConnectOptions {
 }
 
 const connectTimeoutMsDefault = 10_000;
-const closeWaitMs = 1_000;
+/** How long a full socket gets to send the last words. */
+const closeWaitMs = 50;
 const textEncoder = new TextEncoder();
 
 /** One UDP socket: listens, dials, and carries foreign datagrams (STUN, TURN) beside QUIC. */
@@ -268,8 +269,9 @@ export class QuicEndpoint implements AsyncDisposable {
     this.#core.handOver();
     this.#native.closeAll(options.code ?? 0, textEncoder.encode(options.reason ?? ""), 0);
     for (const connection of this.#core.connections.values()) connection.end(undefined);
+    const before = this.stats().sendBlocked;
     this.#flush();
-    if (this.stats().sendBlocked > 0) await this.#drained(options.signal);
+    if (this.stats().sendBlocked > before) await this.#drained(options.signal);
     this.#isClosed = true;
     this.#timer.stop();
     this.#native.detach();
@@ -279,7 +281,7 @@ export class QuicEndpoint implements AsyncDisposable {
   /** The socket had no room for the last words: give it a moment. */
   async #drained(signal: AbortSignal | undefined): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, Math.min(closeWaitMs, 50));
+      const timer = setTimeout(resolve, closeWaitMs);
       signal?.addEventListener("abort", () => {
         clearTimeout(timer);
         resolve();

@@ -1,0 +1,64 @@
+import { expect, test } from "vitest";
+import { type QuicConnection, VirtualQuicEndpoint } from "../../src/io/quic/index.ts";
+import { TestRealm } from "./support/certificates.ts";
+
+const delayMs = 1_000;
+
+test("two endpoints on virtual time: seconds of delay pass in no time", async () => {
+  const realm = await TestRealm.create();
+  const [a, b] = await Promise.all([realm.issue(), realm.issue()]);
+  const base = { trust: realm.trust, wallClockMs: Date.now() };
+  const client = new VirtualQuicEndpoint({ ...base, identity: a.identity });
+  const server = new VirtualQuicEndpoint({ ...base, identity: b.identity });
+  const addresses = new Map([
+    [client, { host: "192.0.2.1", port: 1 }],
+    [server, { host: "2001:db8::2", port: 4_433 }],
+  ]);
+  const to = (other: VirtualQuicEndpoint) => addresses.get(other) as { host: string; port: number };
+  let echoed = "";
+  server.onConnection = (connection) => {
+    connection.onStream = (stream) => {
+      stream.onReadable = () => void stream.write(stream.read() ?? new Uint8Array());
+      stream.onReadable();
+    };
+  };
+  const connection: QuicConnection = client.connect(to(server), { nodeId: b.nodeId });
+  const stream = () => connection.openStream({ bidirectional: true });
+  let opened: ReturnType<typeof stream>;
+
+  const flights: { at: number; run: () => void }[] = [];
+  let now = 0;
+  while (now < 60_000 && echoed === "") {
+    for (const [from, target] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      for (const { bytes, host } of from.transmit(now)) {
+        expect(host).toBe(to(target).host);
+        const at = now + delayMs;
+        flights.push({ at, run: () => target.receive([{ ...to(from), bytes }], at) });
+      }
+    }
+    if (connection.handshakeComplete && opened === undefined) {
+      opened = stream();
+      opened?.write(new TextEncoder().encode("hello"));
+      const reading = opened;
+      if (opened !== undefined)
+        opened.onReadable = () => (echoed += new TextDecoder().decode(reading?.read()));
+      continue;
+    }
+    const deadlines = [client.deadline(), server.deadline(), ...flights.map(({ at }) => at)];
+    now = Math.max(now, Math.min(...deadlines.filter((at) => at !== undefined)));
+    for (const flight of flights.filter(({ at }) => at <= now)) {
+      flights.splice(flights.indexOf(flight), 1);
+      flight.run();
+    }
+    client.tick(now);
+    server.tick(now);
+  }
+  expect(echoed).toBe("hello");
+  // A round trip for the handshake, one for the echo.
+  expect(now).toBeGreaterThanOrEqual(4 * delayMs);
+  expect(now).toBeLessThan(5 * delayMs);
+  expect(connection.peerNodeId).toBe(b.nodeId);
+});
