@@ -1,6 +1,7 @@
 import { formatNodeName, parseNodeName } from "../base/node-name.ts";
 import { decode, encode, type Term } from "../etf/index.ts";
 import { AdminClient, type RunningNode, runningNodes } from "../node/admin/client.ts";
+import { reach } from "../node/admin/requests.ts";
 import { runDirectory } from "../node/admin/socket-path.ts";
 import type { Configuration } from "../node/configuration-schema.ts";
 import { Failure, usageFailure } from "./failure.ts";
@@ -92,7 +93,10 @@ async function ownGateway(configuration: Configuration): Promise<Gateway> {
   return {
     through: node.name,
     ping: (other) => node.ping(other),
-    rpc: (other, module, name, args, options) => node.rpc(other, module, name, args, options),
+    rpc: async (other, module, name, args, options) => {
+      await reach(node, other);
+      return node.rpc(other, module, name, args, options);
+    },
     close: async () => {
       await node.close();
       log.close();

@@ -58,5 +58,5 @@ function settingsOf({ cookieFile: _, log: __, ...settings }: Configuration) {
 
 /** The comings and goings of such a node are of no interest unless asked for. */
 function quieter(level: Configuration["log"]["level"]): Configuration["log"]["level"] {
-  return level === "info" ? "warn" : level;
+  return level === "info" ? "error" : level;
 }

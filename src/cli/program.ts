@@ -3,6 +3,7 @@ import { toError } from "../base/errors.ts";
 import { version } from "../node/version.ts";
 import { addConfig } from "./commands/config.ts";
 import { addCookie } from "./commands/cookie.ts";
+import { addEcho } from "./commands/echo.ts";
 import { addNodes } from "./commands/nodes.ts";
 import { addPing } from "./commands/ping.ts";
 import { addRpc } from "./commands/rpc.ts";
@@ -28,7 +29,17 @@ Examples:
 
 Exit codes: 0 it worked, 1 it failed, 2 the command was not understood. Settings: macula config --explain`,
     );
-  for (const add of [addStart, addShell, addRpc, addPing, addNodes, addConfig, addCookie, addVersion]) {
+  for (const add of [
+    addStart,
+    addShell,
+    addRpc,
+    addPing,
+    addNodes,
+    addConfig,
+    addCookie,
+    addEcho,
+    addVersion,
+  ]) {
     add(program);
   }
   for (const command of [

@@ -11,21 +11,25 @@ const usualColumns = 80;
  */
 export async function attachShell(path: string): Promise<void> {
   const client = await AdminClient.connect(path);
-  const terminal = process.stdin.isTTY && process.stdout.isTTY;
-  const answer = await client.ask({ op: "shell", terminal, columns: process.stdout.columns ?? usualColumns });
-  const { session } = answer as { readonly session: number };
-  const onResize = (): void => void resizeShell(path, session);
-  if (terminal) {
-    process.stdin.setRawMode(true);
-    process.stdout.on("resize", onResize);
-  }
+  // Both are undefined rather than false for a pipe.
+  const terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY);
+  let onResize = (): void => {};
   try {
+    const answer = await client.ask({
+      op: "shell",
+      terminal,
+      columns: process.stdout.columns ?? usualColumns,
+    });
+    const { session } = answer as { readonly session: number };
+    if (terminal) {
+      onResize = () => void resizeShell(path, session);
+      process.stdin.setRawMode(true);
+      process.stdout.on("resize", onResize);
+    }
     await joinStreams(client);
   } finally {
-    if (terminal) {
-      process.stdin.setRawMode(false);
-      process.stdout.off("resize", onResize);
-    }
+    if (terminal) process.stdin.setRawMode(false);
+    process.stdout.off("resize", onResize);
     // Standard input would keep the process alive.
     process.stdin.destroy();
     client.close();

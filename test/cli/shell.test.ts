@@ -42,14 +42,38 @@ async function type(...lines: string[]): Promise<string> {
   return text;
 }
 
-/** Reads from `socket` until `wanted` has come. */
-async function until(socket: Socket, wanted: string): Promise<string> {
-  let text = "";
-  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
-    text += String(chunk);
-    if (text.includes(wanted)) return text;
+/** What a terminal shows, waited for piece by piece. */
+class Screen {
+  readonly #socket: Socket;
+  #unseen = "";
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
   }
-  throw new Error(`the shell ended before ${wanted}: ${text}`);
+
+  type(keys: string): void {
+    this.#socket.write(keys);
+  }
+
+  /** Waits until `wanted` is shown, after what was waited for before; returns what came up to its end. */
+  async shows(wanted: string): Promise<string> {
+    for (;;) {
+      const end = this.#unseen.indexOf(wanted) + wanted.length;
+      if (end >= wanted.length) {
+        const seen = this.#unseen.slice(0, end);
+        this.#unseen = this.#unseen.slice(end);
+        return seen;
+      }
+      const chunk: unknown = this.#socket.read();
+      if (chunk !== null) this.#unseen += String(chunk);
+      else if (this.#socket.readableEnded) throw new Error(`no ${wanted} in ${JSON.stringify(this.#unseen)}`);
+      else {
+        await once(this.#socket, "readable", { signal: AbortSignal.timeout(20_000) }).catch(() => {
+          throw new Error(`no ${wanted} in ${JSON.stringify(this.#unseen)}`);
+        });
+      }
+    }
+  }
 }
 
 describe("through a pipe", () => {
@@ -147,33 +171,37 @@ describe("through a pipe", () => {
 describe("on a terminal", () => {
   test("prompt, echo, Tab, history, Ctrl-C that ends a wait, Ctrl-D that leaves", async () => {
     const socket = await open(true);
-    await until(socket, "node1@localhost:4433> ");
-    socket.write("registe\t");
-    await until(socket, "register");
-    socket.write("\u0003");
-    await until(socket, "> ");
-    socket.write("await new Promise(() => {})\r");
-    await until(socket, "\n");
-    socket.write("\u0003");
-    expect(await until(socket, "> ")).toContain("interrupted");
-    socket.write("20 + 22\r");
-    await until(socket, "42");
-    await until(socket, "> ");
-    socket.write("\u001B[A");
-    await until(socket, "20 + 22");
-    socket.write("\r");
-    await until(socket, "42");
-    await until(socket, "> ");
-    socket.write("\u0004");
+    const screen = new Screen(socket);
+    const prompt = "node1@localhost:4433> ";
+    await screen.shows(prompt);
+    screen.type("processI\t");
+    await screen.shows("nfo");
+    screen.type("\u0003");
+    await screen.shows(prompt);
+    screen.type("await new Promise(() => {})\r");
+    await screen.shows("\n");
+    screen.type("\u0003");
+    await screen.shows("interrupted");
+    await screen.shows(prompt);
+    screen.type("20 + 22\r");
+    await screen.shows("\n42");
+    await screen.shows(prompt);
+    screen.type("\u001B[A");
+    await screen.shows("20 + 22");
+    screen.type("\r");
+    await screen.shows("\n42");
+    await screen.shows(prompt);
+    screen.type("\u0004");
     await once(socket.resume(), "close");
   });
 
   test("a shell whose client vanishes in the middle of a wait is gone", async () => {
     const before = node.processes().length;
     const socket = await open(true);
-    await until(socket, "> ");
-    socket.write("await new Promise(() => {})\r");
-    await until(socket, "\n");
+    const screen = new Screen(socket);
+    await screen.shows("> ");
+    screen.type("await new Promise(() => {})\r");
+    await screen.shows("\n");
     socket.destroy();
     await expect.poll(() => node.processes().length).toBe(before);
   });
@@ -187,7 +215,7 @@ test("two shells at once do not share variables", async () => {
 
 test("closing the node ends its shells", async () => {
   const socket = await open(true);
-  await until(socket, "> ");
+  await new Screen(socket).shows("> ");
   const gone = once(socket.resume(), "close");
   await server.close();
   await gone;

@@ -11,21 +11,23 @@ interface ConfigOptions {
 }
 
 export function addConfig(program: Command): void {
-  addSettings(program.command("config"))
+  const command = program
+    .command("config")
     .description("show the settings in effect and where each comes from")
     .option("--explain", "describe every setting")
     .option("--markdown", "describe every setting, as docs/configuration.md")
     .option("--json", "print one line of JSON")
     .addHelpText("after", "\nExamples:\n  macula config --explain\n  MACULA_REALM=demo macula config")
-    .action((options: ConfigOptions, command: Command) => {
+    .action((options: ConfigOptions, self: Command) => {
       if (options.explain === true) process.stdout.write(explainSettings());
       else if (options.markdown === true) process.stdout.write(configurationDocument());
-      else showInEffect(command, options.json === true);
+      else showInEffect(self, options.json === true);
     });
+  addSettings(command);
 }
 
-function showInEffect(command: Command, json: boolean): void {
-  const { configuration, sources } = commandConfiguration(command);
+function showInEffect(self: Command, json: boolean): void {
+  const { configuration, sources } = commandConfiguration(self);
   const rows = settings.map((setting) => ({
     key: setting.key,
     value: shownValue(setting, configuration),

@@ -4,7 +4,8 @@ import { note, print, printJson } from "../output.ts";
 import { addSettings, commandConfiguration } from "../settings.ts";
 
 export function addCookie(program: Command): void {
-  addSettings(program.command("cookie"), ["realm", "cookieFile", "stateDir"])
+  const command = program
+    .command("cookie")
     .description("show the cookie of a realm, the secret its nodes share; make one when there is none")
     .option("--json", "print one line of JSON")
     .addHelpText(
@@ -16,11 +17,12 @@ Examples:
 
 Whoever knows the cookie can join the realm: show it to nobody else.`,
     )
-    .action(async (options: { json?: boolean }, command: Command) => {
-      const { configuration } = commandConfiguration(command);
+    .action(async (options: { json?: boolean }, self: Command) => {
+      const { configuration } = commandConfiguration(self);
       const { cookie, generated, weakness } = await findCookie(configuration);
       if (weakness !== undefined) note(`warning: ${weakness}`);
       if (options.json === true) printJson({ realm: configuration.realm, cookie, generated });
       else print(cookie);
     });
+  addSettings(command, ["realm", "cookieFile", "stateDir"]);
 }

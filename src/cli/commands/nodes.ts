@@ -5,12 +5,13 @@ import { duration, print, printJson } from "../output.ts";
 import { addSettings, commandConfiguration } from "../settings.ts";
 
 export function addNodes(program: Command): void {
-  addSettings(program.command("nodes"), ["stateDir"])
+  const command = program
+    .command("nodes")
     .description("list the nodes that run here, and those they have links to")
     .option("--json", "print one line of JSON")
     .addHelpText("after", "\nExample:\n  macula nodes --json")
-    .action(async (options: { json?: boolean }, command: Command) => {
-      const { configuration } = commandConfiguration(command);
+    .action(async (options: { json?: boolean }, self: Command) => {
+      const { configuration } = commandConfiguration(self);
       const running = await localNodes(configuration);
       if (options.json === true) {
         printJson(running.map(({ info }) => info));
@@ -26,4 +27,5 @@ export function addNodes(program: Command): void {
         for (const node of info.nodes) print(`  ${node}`);
       }
     });
+  addSettings(command, ["stateDir"]);
 }

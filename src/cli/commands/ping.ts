@@ -1,22 +1,12 @@
 import type { Command } from "commander";
-import { InvalidArgumentError } from "commander";
 import { fullNodeName, openGateway } from "../gateway.ts";
 import { duration, print, printJson, withProgress } from "../output.ts";
 import { addSettings, commandConfiguration, realmSettings } from "../settings.ts";
-
-export function wholeNumber(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const number = Number(text);
-    if (/^\d+$/.test(text) && number >= min && number <= max) return number;
-    throw new InvalidArgumentError(`A whole number from ${min} to ${max} is needed.`);
-  };
-}
-
-export const viaHelp =
-  "local node to go through (default: one that runs here); none: start one for this command";
+import { viaHelp, wholeNumber } from "./arguments.ts";
 
 export function addPing(program: Command): void {
-  addSettings(program.command("ping"), realmSettings)
+  const command = program
+    .command("ping")
     .description("measure the round trip to a node")
     .argument("<node>", "name@host:port")
     .option("-c, --count <number>", "how many times", wholeNumber(1, 1_000_000), 1)
@@ -24,9 +14,9 @@ export function addPing(program: Command): void {
     .option("--json", "print one line of JSON")
     .addHelpText("after", "\nExample:\n  macula ping node1@localhost:4433")
     .action(
-      async (target: string, options: { count: number; via?: string; json?: boolean }, command: Command) => {
+      async (target: string, options: { count: number; via?: string; json?: boolean }, self: Command) => {
         const node = fullNodeName(target);
-        const { configuration } = commandConfiguration(command);
+        const { configuration } = commandConfiguration(self);
         const gateway = await withProgress("starting", openGateway(configuration, node, options.via));
         try {
           const times: number[] = [];
@@ -48,4 +38,5 @@ export function addPing(program: Command): void {
         }
       },
     );
+  addSettings(command, realmSettings);
 }

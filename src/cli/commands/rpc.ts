@@ -7,7 +7,7 @@ import { fullNodeName, openGateway } from "../gateway.ts";
 import { print, printJson, withProgress } from "../output.ts";
 import { addSettings, commandConfiguration, realmSettings } from "../settings.ts";
 import { termToJson } from "../term-json.ts";
-import { viaHelp, wholeNumber } from "./ping.ts";
+import { viaHelp, wholeNumber } from "./arguments.ts";
 
 interface RpcOptions {
   readonly timeoutMs: number;
@@ -17,7 +17,8 @@ interface RpcOptions {
 }
 
 export function addRpc(program: Command): void {
-  addSettings(program.command("rpc"), realmSettings)
+  const command = program
+    .command("rpc")
     .description("call a function that a node exports")
     .argument("<node>", "name@host:port")
     .argument("<module>")
@@ -39,10 +40,10 @@ An argument is a term: 42, 1.5, "text", [1, 2], {"json": true}, atom, {tu, ple},
 Text needs its own quotes inside those of the shell: '"text"'. Write -- before arguments that begin with a dash.`,
     )
     .action(
-      async (target: string, module: string, name: string, given: string[], options: RpcOptions, command) => {
+      async (target: string, module: string, name: string, given: string[], options: RpcOptions, self) => {
         const node = fullNodeName(target);
         const args = options.text === true ? given : given.map(parseArgument);
-        const { configuration } = commandConfiguration(command as Command);
+        const { configuration } = commandConfiguration(self as Command);
         const gateway = await withProgress("starting", openGateway(configuration, node, options.via));
         try {
           const call = gateway.rpc(node, module, name, args, { timeoutMs: options.timeoutMs });
@@ -54,6 +55,7 @@ Text needs its own quotes inside those of the shell: '"text"'. Write -- before a
         }
       },
     );
+  addSettings(command, realmSettings);
 }
 
 function parseArgument(text: string, index: number): Term {

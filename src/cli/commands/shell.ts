@@ -6,7 +6,8 @@ import { addSettings, commandConfiguration } from "../settings.ts";
 import { attachShell } from "../shell.ts";
 
 export function addShell(program: Command): void {
-  addSettings(program.command("shell"))
+  const command = program
+    .command("shell")
     .description("open a shell on a running node, or with --name on a node of its own")
     .argument("[node]", "name of a node that runs here; may be left out when there is only one")
     .addHelpText(
@@ -19,8 +20,8 @@ Examples:
 
 help() in the shell lists its functions. Leaving it (Ctrl-D) does not stop the node, unless --name started it.`,
     )
-    .action(async (target: string | undefined, _: unknown, command: Command) => {
-      const { configuration, sources } = commandConfiguration(command);
+    .action(async (target: string | undefined, _: unknown, self: Command) => {
+      const { configuration, sources } = commandConfiguration(self);
       const running = await localNodes(configuration);
       const ownName = sources.get("name") === "--name" ? configuration.name : undefined;
       if (target !== undefined && ownName !== undefined) {
@@ -34,6 +35,7 @@ help() in the shell lists its functions. Leaving it (Ctrl-D) does not stop the n
       const { shellOnOwnNode } = await import("../own-shell.ts");
       return shellOnOwnNode(configuration, ownName);
     });
+  addSettings(command);
 }
 
 function onlyNode(running: readonly RunningNode[]): RunningNode | undefined {

@@ -9,7 +9,8 @@ import { addSettings, commandConfiguration } from "../settings.ts";
 import { onEndSignals } from "../signals.ts";
 
 export function addStart(program: Command): void {
-  addSettings(program.command("start"))
+  const command = program
+    .command("start")
     .description("start a node and run until Ctrl-C")
     .option("--json", "print the node's facts as one line of JSON")
     .addHelpText(
@@ -21,13 +22,14 @@ Examples:
 
 Ctrl-C or SIGTERM ends the node in order; a second one ends it at once.`,
     )
-    .action(async (options: { json?: boolean }, command: Command) => {
-      const { configuration } = commandConfiguration(command);
+    .action(async (options: { json?: boolean }, self: Command) => {
+      const { configuration } = commandConfiguration(self);
       if (configuration.name === undefined) {
         throw usageFailure("a node needs a name: macula start --name node1@localhost:4433");
       }
       await runNode(configuration, configuration.name, options.json === true);
     });
+  addSettings(command);
 }
 
 async function runNode(configuration: Configuration, name: string, json: boolean): Promise<void> {

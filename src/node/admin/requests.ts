@@ -23,12 +23,18 @@ export async function answerRequest(node: AdminNode, request: Question): Promise
       const args = decode(Buffer.from(request.args, "base64"), { binaries: "bytes" });
       if (!Array.isArray(args)) throw new MeshError("DECODE", "the arguments of a call are a list");
       const { timeoutMs } = request;
+      await reach(node, request.node);
       const value = await node.rpc(request.node, request.module, request.function, args, { timeoutMs });
       return Buffer.from(encode(value, { text: "marked" })).toString("base64");
     }
     default:
       return request satisfies never;
   }
+}
+
+/** Makes sure of a link first: a call alone says that the node is gone, but not why it cannot be reached. */
+export async function reach(node: AdminNode, other: string): Promise<void> {
+  if (other !== node.name && !node.nodes().includes(other)) await node.ping(other);
 }
 
 function nodeInfo(node: AdminNode): NodeInfo {
