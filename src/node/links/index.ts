@@ -1,9 +1,3 @@
 export type { LinkCounters } from "./counters.ts";
-export {
-  type LinkDelivery,
-  type LinkNews,
-  type LinkStats,
-  Links,
-  type LinksSetup,
-  type LinksStats,
-} from "./links.ts";
+export { Links } from "./links.ts";
+export type { LinkDelivery, LinkNews, LinkStats, LinksSetup, LinksStats } from "./types.ts";

@@ -1,0 +1,81 @@
+import type { CoreCrypto } from "../../base/crypto.ts";
+import type { MeshError } from "../../base/errors.ts";
+import type { NodeId } from "../../base/node-id.ts";
+import type { Random } from "../../base/random.ts";
+import type { Instant } from "../../base/time.ts";
+import type { Term } from "../../etf/index.ts";
+import type { EarlyData, QuicEndpoint } from "../../io/quic/index.ts";
+import type { Ending, LinkOptions, PoolOptions } from "../../link/index.ts";
+import type { Signal } from "../../process/signals.ts";
+import type { LinkCounters } from "./counters.ts";
+
+/** What the process runtime is told: its inputs. */
+export type LinkDelivery =
+  | {
+      readonly type: "signal";
+      readonly node: string;
+      /** Where it came from, for `pause` and `resume`. */
+      readonly stream: number;
+      /** Its size on the wire. */
+      readonly bytes: number;
+      readonly signal: Signal;
+    }
+  | {
+      readonly type: "nodeUp";
+      readonly node: string;
+      /** Tells this life of the node from others. */
+      readonly creation: number;
+    }
+  | { readonly type: "nodeDown"; readonly node: string; readonly reason: Term }
+  | { readonly type: "drained"; readonly node: string; readonly lane: number };
+
+/** News for logs and metrics. */
+export type LinkNews =
+  | { readonly type: "up"; readonly name: string; readonly nodeId: NodeId; readonly address: string }
+  | { readonly type: "down"; readonly name: string; readonly nodeId: NodeId; readonly ending: Ending }
+  /** A dial failed; what waited for the node was told. */
+  | { readonly type: "unreachable"; readonly name: string; readonly error: MeshError }
+  /** A peer's connection ended before it became a link. */
+  | {
+      readonly type: "refused";
+      /** Unknown when the engine refused it: the ending's reason tells then. */
+      readonly address: string | undefined;
+      readonly nodeId: NodeId | undefined;
+      readonly ending: Ending;
+    };
+
+export interface LinksSetup {
+  /** Owned by the caller. Its `onConnection` and `onIncomingFailed` belong to the links from now on. */
+  readonly endpoint: QuicEndpoint;
+  readonly nodeId: NodeId;
+  /** name@host:port. */
+  readonly name: string;
+  /** Tells this life of the node from earlier ones, 1 … 2^32 − 1. */
+  readonly creation: number;
+  readonly crypto: CoreCrypto;
+  readonly random: Random;
+  readonly clock: () => Instant;
+  /** Called for everything that concerns the process runtime, in order; `pause` may be called from within. */
+  readonly deliver: (delivery: LinkDelivery, now: Instant) => void;
+  readonly onNews?: (news: LinkNews) => void;
+  readonly link?: LinkOptions;
+  readonly pool?: PoolOptions;
+}
+
+export interface LinkStats {
+  readonly name: string;
+  readonly nodeId: NodeId;
+  readonly creation: number;
+  readonly side: "client" | "server";
+  readonly address: string;
+  /** Whether the link's first words went out with its first packet (0-RTT). */
+  readonly earlyData: EarlyData;
+  readonly rttMs: number | undefined;
+  readonly queuedBytes: number;
+  readonly incomingStreams: number;
+}
+
+export interface LinksStats {
+  readonly links: readonly LinkStats[];
+  readonly counters: Readonly<LinkCounters>;
+}
