@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { equal } from "../src/base/bytes.ts";
 import { MeshError, toError } from "../src/base/errors.ts";
 import { type Random, seededRandom } from "../src/base/random.ts";

@@ -27,7 +27,7 @@ const names = known.filter(
 );
 let findings = 0;
 for (const name of names) {
-  const { fuzz } = (await import(`./${name}.js`)) as { fuzz(seconds: number, seed: number): number };
+  const { fuzz } = (await import(`./${name}.js`)) as { fuzz: (seconds: number, seed: number) => number };
   try {
     const runs = fuzz(seconds / names.length, seed);
     console.log(`${name}: ${runs} inputs from seed ${seed}, nothing found`);

@@ -153,7 +153,9 @@ function isFloat(value: number | bigint | Float): boolean {
 /** The name of an atom, which may be written as a JavaScript value. */
 function atomName(term: Term, how: How): string {
   if (term instanceof Atom) return term.name;
-  return term === null ? how.nullName : String(term);
+  if (term === null) return how.nullName;
+  if (term === undefined) return "undefined";
+  return term === true ? "true" : "false";
 }
 
 /** Order by code points, which is that of UTF-8 bytes; JavaScript's `<` orders by UTF-16 units. */

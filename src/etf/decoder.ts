@@ -79,6 +79,10 @@ export class Decoder {
       if (this.#position < this.#end && this.#input[this.#position] === 80)
         return this.#compressed(options, depth);
       return this.#term(depth);
+    } catch (error) {
+      // The caller may have used up most of the stack, and V8 has a limit of its own for big integers.
+      if (error instanceof RangeError) throw this.#error(`beyond what the engine can hold: ${error.message}`);
+      throw error;
     } finally {
       // Not to keep the input alive.
       this.#input = noBytes;
@@ -371,6 +375,7 @@ export class Decoder {
       for (let index = 0; index < count; index++) collected.push(this.#term(depth));
       return collected;
     }
+    // oxlint-disable-next-line unicorn/no-new-array -- Array.from takes several times as long
     const terms = new Array<Term>(count);
     for (let index = 0; index < count; index++) terms[index] = this.#term(depth);
     return terms;
@@ -408,7 +413,7 @@ export class Decoder {
     this.#charge(length * elementBytes);
     const input = this.#input;
     const end = this.#position + length;
-    for (let index = this.#position; index < end; index++) elements.push(input[index] as number);
+    for (let index = this.#position; index < end; index++) elements.push(input[index]);
     this.#position = end;
   }
 

@@ -81,7 +81,9 @@ class Printer {
 
   #list(elements: readonly Term[], depth: number): void {
     if (elements.length > 0 && elements.every(isPrintable)) {
-      this.#add(quoted(String.fromCodePoint(...(elements.slice(0, this.#charactersMax) as number[]))));
+      const shown = elements.slice(0, this.#charactersMax) as number[];
+      const more = shown.length < elements.length ? "…" : "";
+      this.#add(quoted(shown.map((point) => String.fromCodePoint(point)).join("") + more));
     } else this.#sequence("[", elements, "]", depth);
   }
 

@@ -11,15 +11,17 @@ interface Entry {
   next: number;
 }
 
-const empty: Entry = { bytes: new Uint8Array(0), text: "", next: 0 };
+function nothing(): Entry {
+  return { bytes: new Uint8Array(0), text: "", next: 0 };
+}
 
 /**
  * Texts by their UTF-8 bytes, for names that come again and again (keys of maps, atoms): finding one costs less than
  * making it. Bounded: entries replace each other.
  */
 export class Names {
-  readonly #slots: Entry[] = new Array<Entry>(slots).fill(empty);
-  #last: Entry = empty;
+  readonly #slots = Array.from({ length: slots }, nothing);
+  #last = nothing();
 
   /** The text of the bytes from `start` to `end`; `undefined` when they are no UTF-8. */
   text(input: Uint8Array, start: number, end: number): string | undefined {

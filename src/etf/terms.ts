@@ -40,6 +40,10 @@ const reservedWords = new Set(
   ).split(" "),
 );
 
+function escapeControl(character: string): string {
+  return character === "\n" ? "\\n" : `\\x{${(character.codePointAt(0) as number).toString(16)}}`;
+}
+
 /** An atom. There is one object per name, so `===` compares atoms; unused ones are collected. */
 export class Atom {
   readonly name: string;
@@ -52,7 +56,8 @@ export class Atom {
   toString(): string {
     if (/^[a-zß-öø-ÿ][A-Za-z0-9_@À-ÖØ-öø-ÿ]*$/.test(this.name) && !reservedWords.has(this.name))
       return this.name;
-    return `'${this.name.replace(/['\\]/g, "\\$&")}'`;
+    const escaped = this.name.replace(/['\\]/g, "\\$&").replace(/\p{Cc}/gu, escapeControl);
+    return `'${escaped}'`;
   }
 }
 

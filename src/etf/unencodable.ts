@@ -21,9 +21,17 @@ import {
 export function explain(term: unknown, failure: unknown, depthMax: number): unknown {
   if (!(failure instanceof Unencodable || failure instanceof TypeError || failure instanceof RangeError))
     return failure;
-  const found = new Search(depthMax).find(term, "", depthMax);
-  const what = found ?? `the term: ${failure.message}`;
+  const what = search(term, depthMax) ?? `the term: ${failure.message}`;
   return new MeshError("ENCODE", `cannot encode ${what}`, { cause: failure });
+}
+
+function search(term: unknown, depthMax: number): string | undefined {
+  try {
+    return new Search(depthMax).find(term, "", depthMax);
+  } catch {
+    // The stack, or a getter that throws: then the first failure has to say enough.
+    return undefined;
+  }
 }
 
 const leaves = [Atom, BitString, ExportFun, OpaqueFun, Pid, Port, Reference, Uint8Array];

@@ -21,7 +21,7 @@ export function textOf(input: Uint8Array, start: number, end: number): string | 
 }
 
 /** Characters by length, to be filled in and handed to `String.fromCharCode` without allocating. */
-const units = Array.from({ length: shortBytes + 1 }, (_, length) => new Array<number>(length).fill(0));
+const units = Array.from({ length: shortBytes + 1 }, (_, length) => Array.from({ length }, () => 0));
 
 function asciiText(input: Uint8Array, start: number, end: number): string | undefined {
   const length = end - start;

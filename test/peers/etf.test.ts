@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { concat, equal } from "../../src/base/bytes.ts";
 import { hex } from "../../src/base/text.ts";

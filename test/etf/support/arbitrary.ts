@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import {
   atom,
   BitString,
@@ -78,7 +78,7 @@ function mapOf(entries: readonly (readonly [Term, Term])[]): Term {
   for (const entry of entries) if (!unique.some(([key]) => equals(key, entry[0]))) unique.push(entry);
   // The decoder makes an object where it can.
   const record = unique.every(([key]) => typeof key === "string" && key !== "__proto__");
-  return record ? (Object.fromEntries(unique as [string, Term][]) as Term) : new Map(unique);
+  return record ? Object.fromEntries(unique as [string, Term][]) : new Map(unique);
 }
 
 /**
