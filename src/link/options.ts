@@ -16,6 +16,8 @@ export interface LinkOptions {
   readonly laneQueueBytesMax?: number;
   /** The same over all lanes to one peer. Default 256 MiB. */
   readonly peerQueueBytesMax?: number;
+  /** The same to a node there is no link with yet: there may be many such nodes. Default 32 MiB. */
+  readonly unlinkedQueueBytesMax?: number;
   /** Frames handled from one stream before the others have their turn, ≥ 1. Default 512. */
   readonly laneFrameBudget?: number;
   /** Time for an orderly end to deliver what is queued, milliseconds, ≥ 0. Default 2,000. */
@@ -32,6 +34,7 @@ export function resolveLinkOptions(given: LinkOptions = {}): Required<LinkOption
     laneHighWaterBytes: 1 << 20,
     laneQueueBytesMax: 64 << 20,
     peerQueueBytesMax: 256 << 20,
+    unlinkedQueueBytesMax: 32 << 20,
     laneFrameBudget: 512,
     leaveTimeoutMs: 2_000,
     ...given,
@@ -41,6 +44,8 @@ export function resolveLinkOptions(given: LinkOptions = {}): Required<LinkOption
   atLeast("heartbeatMissesMax", options.heartbeatMissesMax, 1);
   atLeast("laneHighWaterBytes", options.laneHighWaterBytes, 1);
   atLeast("laneQueueBytesMax", options.laneQueueBytesMax, options.laneHighWaterBytes);
+  atLeast("peerQueueBytesMax", options.peerQueueBytesMax, options.laneHighWaterBytes);
+  atLeast("unlinkedQueueBytesMax", options.unlinkedQueueBytesMax, 1);
   atLeast("laneFrameBudget", options.laneFrameBudget, 1);
   atLeast("leaveTimeoutMs", options.leaveTimeoutMs, 0);
   atLeast("lanesMax", options.lanesMax, 1);

@@ -49,6 +49,10 @@ export class PoolNodes {
     this.#rememberedMax = rememberedMax;
   }
 
+  get size(): number {
+    return this.#nodes.size;
+  }
+
   find(name: string): Node | undefined {
     return this.#nodes.get(name);
   }

@@ -59,6 +59,11 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     return this.#links.size;
   }
 
+  /** Nodes of which anything is kept. */
+  get known(): number {
+    return this.#nodes.size;
+  }
+
   handle(input: PoolInput, now: Instant): void {
     this.#react(input, now);
     this.#nodes.sweep(this.#links.size + this.#wanted);

@@ -1,5 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { PoolOutput } from "../../src/link/index.ts";
 import { World, type WorldNode } from "./support/world.ts";
 
 /** What must hold between two nodes once everything has come to rest: one link, the same connection on both sides. */
@@ -162,6 +163,106 @@ describe("DESIGN §5: lives of a node", () => {
     world.run();
     expectOneLink(a, heir);
     expect(a.history).toEqual([`up ${b.name}`, `down ${b.name}`, `up ${b.name}`]);
+  });
+});
+
+describe("DESIGN §5: 0-RTT changes nothing before the handshake is complete", () => {
+  const replayed = (
+    world: World,
+    node: WorldNode,
+    peer: { name: string; nodeId: WorldNode["nodeId"]; creation: number },
+  ) => {
+    const connection = node.pool.number();
+    node.pool.handle({ type: "inbound", connection, address: "x" }, world.now);
+    node.pool.handle({ type: "introduced", connection, peer, early: true }, world.now);
+    const outputs: PoolOutput[] = [];
+    for (let output = node.pool.poll(); output !== undefined; output = node.pool.poll()) outputs.push(output);
+    return { connection, outputs };
+  };
+
+  test("a replayed hello of a linked node neither probes nor ends its link, even with another creation", () => {
+    const world = new World(1);
+    const a = world.add("a", 1);
+    const b = world.add("b", 2);
+    world.tell(a, { type: "connect", name: b.name });
+    world.run();
+    const { name, nodeId } = b;
+    expect(replayed(world, a, { name, nodeId, creation: 1 }).outputs).toEqual([]);
+    expect(replayed(world, a, { name, nodeId, creation: 9 }).outputs).toEqual([]);
+    expectOneLink(a, b);
+  });
+
+  test("a replayed hello is answered, and holds up no dial", () => {
+    const world = new World(1);
+    const a = world.add("a", 1);
+    const b = world.add("b", 2);
+    const { connection, outputs } = replayed(world, a, b);
+    expect(outputs).toEqual([{ type: "admit", connection }]);
+    world.tell(a, { type: "connect", name: b.name });
+    world.run();
+    expect(a.history).toEqual([`up ${b.name}`]);
+  });
+});
+
+describe("memory", () => {
+  test("10,000 peers under as many names leave nothing behind; of failures only the latest are kept", () => {
+    const world = new World(1);
+    const a = world.add("a", 1, 1, { rememberedMax: 100 });
+    for (let index = 0; index < 10_000; index++) {
+      const connection = a.pool.number();
+      const peer = { name: `n${index}@host:1`, nodeId: world.nodes[0]?.nodeId as never, creation: 1 };
+      a.pool.handle({ type: "inbound", connection, address: "x" }, world.now);
+      a.pool.handle(
+        { type: "introduced", connection, peer: { ...peer, nodeId: `${index}` as never }, early: false },
+        world.now,
+      );
+      a.pool.handle({ type: "closed", connection, ending: { code: "timeout", reason: "" } }, world.now);
+      while (a.pool.poll() !== undefined);
+    }
+    expect(a.pool.known).toBe(0);
+    for (let index = 0; index < 1_000; index++) world.tell(a, { type: "connect", name: `m${index}@host:1` });
+    expect(a.pool.known).toBe(100);
+  });
+
+  test("whatever happens, the world comes to rest with links that both sides have", () => {
+    const deed = fc.record({ what: fc.nat(4), from: fc.nat(3), to: fc.nat(3), steps: fc.nat(15) });
+    fc.assert(
+      fc.property(fc.integer(), fc.array(deed, { maxLength: 30 }), (seed, deeds) => {
+        const world = new World(seed);
+        const names = ["a", "b", "c", "d"];
+        const nodes = names.map((name, index) => world.add(name, index + 1));
+        let life = 1;
+        for (const { what, from, to, steps } of deeds) {
+          const [source, target] = [nodes[from] as WorldNode, nodes[to] as WorldNode];
+          if (what === 0) target.reachable = !target.reachable;
+          else if (what === 1) world.tell(source, { type: "disconnect", name: target.name });
+          else if (what === 2) {
+            world.kill(source, steps % 2 === 0);
+            nodes[from] = world.add(names[from] as string, from + 1, ++life);
+          } else if (from !== to) world.send(source, target, steps);
+          for (let step = 0; step < steps; step++) world.step();
+        }
+        for (const node of nodes) node.reachable = true;
+        // Dead peers that nobody noticed are found by whoever needs them.
+        for (const from of nodes)
+          for (const to of nodes) if (from !== to) world.tell(from, { type: "connect", name: to.name });
+        world.run();
+        for (const node of nodes) {
+          const ups = node.history.filter((each) => !each.startsWith("unreachable"));
+          for (const name of nodes.map((each) => each.name)) {
+            const changes = ups.filter((each) => each.endsWith(name)).map((each) => each.split(" ")[0]);
+            for (const [index, change] of changes.entries())
+              expect(change).toBe(index % 2 === 0 ? "up" : "down");
+          }
+          for (const [name, end] of node.up) {
+            if (end.peer?.closed === true) continue;
+            const peer = nodes.find((each) => each.name === name);
+            expect(peer?.up.get(node.name)).toBe(end.peer);
+          }
+        }
+      }),
+      { numRuns: 500 },
+    );
   });
 });
 

@@ -90,6 +90,7 @@ export class Links implements SignalSink {
   send(node: string, lane: number, key: number, signal: Signal): boolean {
     const peer = this.#peers.get(node) ?? this.#want(node);
     if (peer === undefined) return true;
+    if (peer.connection === undefined) this.#checkUnlinked(peer);
     this.#signal = signal;
     const below = peer.lanes.frame(lane % this.#linkOptions.lanesMax, key, signalFrame(signal), this.#write);
     this.#counters.framesOut++;
@@ -228,6 +229,11 @@ export class Links implements SignalSink {
         this.#tellPool({ type: "want", name: node });
     });
     return peer;
+  }
+
+  #checkUnlinked({ name, lanes }: Peer): void {
+    if (lanes.queuedBytes < this.#linkOptions.unlinkedQueueBytesMax) return;
+    throw new MeshError("LIMIT", `${lanes.queuedBytes} bytes wait for a link with ${name} already`);
   }
 
   #later(job: () => void): void {
