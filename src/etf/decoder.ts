@@ -76,8 +76,7 @@ export class Decoder {
     this.#memoryBytes = options?.memoryBytesMax ?? Math.max(memoryFloorBytes, 16 * (input.length - start));
     try {
       if (options?.version !== false) this.#version();
-      if (this.#position < this.#end && this.#input[this.#position] === 80)
-        return this.#compressed(options, depth);
+      if (this.#position < this.#end && this.#input[this.#position] === 80) return this.#compressed(depth);
       return this.#term(depth);
     } catch (error) {
       // The caller may have used up most of the stack, and V8 has a limit of its own for big integers.
@@ -144,7 +143,7 @@ export class Decoder {
   }
 
   /** 80, length after inflation u32, zlib up to the end of the input. */
-  #compressed(options: DecodeOptions | undefined, depth: number): Term {
+  #compressed(depth: number): Term {
     const offset = this.#position++;
     const length = this.#u32();
     if (length > this.#inflatedBytesMax) {
@@ -157,7 +156,7 @@ export class Decoder {
       const inflated = inflateZlib(this.#input.subarray(this.#position, this.#end), length);
       const inner = new Decoder();
       // A term is compressed once: within it, tag 80 is unknown.
-      const term = inner.#inflated(inflated, this, options, depth);
+      const term = inner.#inflated(inflated, this, depth);
       this.#position = this.#end;
       return term;
     } catch (cause) {
@@ -166,14 +165,15 @@ export class Decoder {
     }
   }
 
-  #inflated(input: Uint8Array, outer: Decoder, options: DecodeOptions | undefined, depth: number): Term {
+  #inflated(input: Uint8Array, outer: Decoder, depth: number): Term {
     this.#input = input;
     this.#end = input.length;
     this.#binariesAsText = outer.#binariesAsText;
     this.#objects = outer.#objects;
     this.#nullName = outer.#nullName;
     // The inflated bytes belong to nobody else, so views will do.
-    this.#memoryBytes = options?.memoryBytesMax ?? Math.max(memoryFloorBytes, 16 * input.length);
+    // Threat: what inflates a thousandfold, of terms that need forty times their bytes.
+    this.#memoryBytes = outer.#memoryBytes;
     const term = this.#term(depth);
     if (this.#position < this.#end) throw this.#error(`${this.#end - this.#position} bytes left over`);
     return term;

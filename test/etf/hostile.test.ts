@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MeshError } from "../../src/base/errors.ts";
+import { deflateZlib } from "../../src/base/zlib.ts";
 import { decode, encode, equals, format, type Term, tuple } from "../../src/etf/index.ts";
 
 const refused = expect.objectContaining({ code: "DECODE" });
@@ -83,6 +84,15 @@ describe("hostile input", () => {
     damaged[damaged.length - 1] = (damaged.at(-1) as number) ^ 1;
     expect(() => decode(damaged)).toThrow(refused);
     expect(() => decode(Uint8Array.of(...zeros, 0))).toThrow(refused);
+  });
+
+  test("a small compressed term cannot become gigabytes of values", () => {
+    const nils = new Uint8Array(20_000_000).fill(106);
+    nils.set([108, ...u32(nils.length - 6)]);
+    const packed = deflateZlib(nils, 6);
+    expect(packed.length).toBeLessThan(100_000);
+    const bomb = Uint8Array.of(131, 80, ...u32(nils.length), ...packed);
+    expect(() => decode(bomb)).toThrow("more memory than allowed");
   });
 
   test("a compressed term within a compressed term is refused", () => {
