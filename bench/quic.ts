@@ -54,12 +54,14 @@ async function median(measure: () => Promise<number>): Promise<number> {
 /** Resolves with the number of bytes that the peer's application has read. */
 function answer(connection: QuicConnection): Promise<number> {
   return new Promise((resolve) => {
-    connection.onStream = async (stream) => {
-      let text = "";
-      for await (const chunk of stream) text += new TextDecoder().decode(chunk);
-      resolve(Number(text));
-    };
+    connection.onStream = (stream) => void readText(stream).then((text) => resolve(Number(text)));
   });
+}
+
+async function readText(stream: QuicStream): Promise<string> {
+  let text = "";
+  for await (const chunk of stream) text += new TextDecoder().decode(chunk);
+  return text;
 }
 
 function open(connection: QuicConnection, bidirectional: boolean): QuicStream {

@@ -40,7 +40,7 @@ function digest() {
     ...sources(join(native, "src")),
     ...["Cargo.toml", "Cargo.lock", "build.rs"].map((name) => join(native, name)),
   ];
-  for (const file of files.sort())
+  for (const file of files.sort((a, b) => (a < b ? -1 : 1)))
     hash.update(relative(native, file)).update("\0").update(readFileSync(file)).update("\0");
   return hash.digest("hex");
 }

@@ -31,6 +31,7 @@ pub struct NativeTrust {
     pub authorities: Vec<Uint8Array>,
     pub revoked: Vec<Uint8Array>,
     pub revoked_serials: Vec<Uint8Array>,
+    pub realm: Option<String>,
 }
 
 /// See `options.ts` for meanings, bounds and defaults.
@@ -117,6 +118,7 @@ fn trust(given: NativeTrust) -> NodeResult<Trust> {
         .map(|id| node_id(id))
         .collect::<NodeResult<Vec<_>>>()?;
     Trust::new(&bytes(&given.authorities), &revoked, &bytes(&given.revoked_serials))
+        .map(|trust| trust.in_realm(given.realm))
         .map_err(|message| failure("INVALID", message))
 }
 

@@ -79,6 +79,7 @@ pub struct Trust {
     anchors: Vec<TrustAnchor<'static>>,
     revoked: HashSet<NodeId>,
     revoked_serials: HashSet<Vec<u8>>,
+    realm: Option<String>,
 }
 
 impl Trust {
@@ -94,6 +95,20 @@ impl Trust {
             anchors,
             revoked: revoked.iter().copied().collect(),
             revoked_serials: revoked_serials.iter().cloned().collect(),
+            realm: None,
+        })
+    }
+
+    /// An authority may certify more than one realm: leaves must name this one, as the URI `macula:<realm>/<node id>`.
+    pub fn in_realm(mut self, realm: Option<String>) -> Self {
+        self.realm = realm;
+        self
+    }
+
+    fn is_of_realm(&self, certificate: &EndEntityCert<'_>, id: &NodeId) -> bool {
+        self.realm.as_ref().is_none_or(|realm| {
+            let wanted = format!("macula:{realm}/{}", base32(id));
+            certificate.valid_uri_names().any(|uri| uri == wanted)
         })
     }
 }
@@ -155,12 +170,28 @@ impl Verifier {
         if trust.revoked.contains(&id) || trust.revoked_serials.contains(certificate.serial()) {
             return Err(CertificateError::Revoked.into());
         }
+        if !trust.is_of_realm(&certificate, &id) {
+            return Err(CertificateError::UnknownIssuer.into());
+        }
         if expected.is_some_and(|expected| *expected != id) {
             // Becomes the alert access_denied.
             return Err(CertificateError::ApplicationVerificationFailure.into());
         }
         Ok(id)
     }
+}
+
+/// RFC 4648, lower case, unpadded: how node ids are written.
+fn base32(bytes: &[u8]) -> String {
+    let bit = |index: usize| {
+        bytes
+            .get(index / 8)
+            .map_or(0, |byte| usize::from(byte >> (7 - index % 8) & 1))
+    };
+    (0..(bytes.len() * 8).div_ceil(5))
+        .map(|group| (0..5).fold(0, |value, offset| value << 1 | bit(group * 5 + offset)))
+        .map(|value| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[value]))
+        .collect()
 }
 
 fn certificate_error(error: webpki::Error) -> Error {
@@ -278,5 +309,26 @@ impl ClientCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         HANDSHAKE_ALGORITHMS.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base32_is_that_of_rfc_4648() {
+        assert_eq!(base32(b"foobar"), "mzxw6ytboi");
+        assert_eq!(base32(b"fooba"), "mzxw6ytb");
+        assert_eq!(base32(&[0; 32]).len(), 52);
+    }
+
+    #[test]
+    fn the_expected_node_survives_the_server_name() {
+        let id = [0xab; 32];
+        let name = ServerName::try_from(dial_name(Some(&id))).unwrap();
+        assert_eq!(expected_node(&name), Some(id));
+        let any = ServerName::try_from(dial_name(None)).unwrap();
+        assert_eq!(expected_node(&any), None);
     }
 }

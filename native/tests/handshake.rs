@@ -59,6 +59,21 @@ fn the_server_refuses_a_client_of_another_realm_that_trusts_it() {
 }
 
 #[test]
+fn an_authority_may_serve_several_realms() {
+    let mut world = World::new();
+    let trust = world.realm.trust(&[]).in_realm(Some("realm".to_owned()));
+    world.server.set_trust(trust);
+    world.connected();
+    let other = world.realm.node_of("other");
+    world.client = engine(&other, world.realm.trust(&[]), ALPN, Options::default());
+    world.server_events.clear();
+    world.client_events.clear();
+    world.dial();
+    world.run(200.0);
+    assert_eq!(close_kinds(&world), both(CloseKind::WrongRealm));
+}
+
+#[test]
 fn another_node_at_the_address_is_refused() {
     let mut world = World::new();
     let nobody = world.realm.node();

@@ -295,7 +295,7 @@ describe("back-pressure and resets", () => {
     incoming.stopReading(5);
     incoming.reset(6);
     await until(() => resets.length === 2);
-    expect(resets.sort()).toEqual([
+    expect(resets.sort(([a], [b]) => a - b)).toEqual([
       [5, "write"],
       [6, "read"],
     ]);

@@ -13,7 +13,7 @@ use macula_native::{
     tls::Identity,
     trust::{node_id, NodeId, Trust},
 };
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PublicKeyData};
 
 pub const DAY_MS: f64 = 86_400_000.0;
 /// 2026-11-01T00:00:00Z
@@ -55,10 +55,21 @@ impl Realm {
 
     /// A node whose certificate ends with 2026.
     pub fn node(&self) -> Node {
+        self.node_of("realm")
+    }
+
+    pub fn node_of(&self, realm: &str) -> Node {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.not_before = rcgen::date_time_ymd(2026, 1, 1);
         params.not_after = rcgen::date_time_ymd(2026, 12, 31);
+        let spki = key.subject_public_key_info();
+        let id: NodeId = ring::digest::digest(&ring::digest::SHA256, &spki)
+            .as_ref()
+            .try_into()
+            .unwrap();
+        let uri = format!("macula:{realm}/{}", base32(&id)).try_into().unwrap();
+        params.subject_alt_names.push(rcgen::SanType::URI(uri));
         let der = params.signed_by(&key, &self.issuer).unwrap().der().clone();
         Node {
             id: node_id(&der).unwrap(),
@@ -70,6 +81,13 @@ impl Realm {
     pub fn trust(&self, revoked: &[NodeId]) -> Trust {
         Trust::new(std::slice::from_ref(&self.der), revoked, &[]).unwrap()
     }
+}
+
+fn base32(bytes: &[u8]) -> String {
+    let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
+    let group = |at: usize| usize::from_str_radix(&format!("{:0<5}", &bits[at..bits.len().min(at + 5)]), 2).unwrap();
+    let letter = |at| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[group(at)]);
+    (0..bits.len()).step_by(5).map(letter).collect()
 }
 
 impl Node {

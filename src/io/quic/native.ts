@@ -74,6 +74,7 @@ export interface NativeTrust {
   readonly authorities: readonly Uint8Array[];
   readonly revoked: readonly Uint8Array[];
   readonly revokedSerials: readonly Uint8Array[];
+  readonly realm?: string;
 }
 
 export interface NativeClose {
@@ -155,9 +156,11 @@ export const readUnknown = -(2 ** 63);
 let loaded: NativeModule | undefined;
 
 function platformName(): string {
-  const report = process.platform === "linux" ? process.report.getReport() : undefined;
-  const header = (report as { header?: { glibcVersionRuntime?: string } } | undefined)?.header;
-  const musl = header !== undefined && header.glibcVersionRuntime === undefined ? "-musl" : "";
+  const isLinux = process.platform === "linux";
+  const report = isLinux
+    ? (process.report.getReport() as { header: { glibcVersionRuntime?: string } })
+    : undefined;
+  const musl = report !== undefined && report.header.glibcVersionRuntime === undefined ? "-musl" : "";
   return `${process.platform}-${process.arch}${musl}`;
 }
 

@@ -12,6 +12,8 @@ export interface QuicIdentity {
 export interface QuicTrust {
   /** The realm's authorities, DER. A peer's chain must end at one of them. */
   readonly authorities: readonly Uint8Array[];
+  /** The realm that certificates must name (`macula:<realm>/<node id>`); an authority may serve several. Default any. */
+  readonly realm?: string;
   /** Nodes that are refused whatever their certificates say. */
   readonly revoked?: readonly NodeId[];
   /** Serial numbers of certificates that are refused (big-endian, as in the certificate). */
@@ -126,5 +128,6 @@ export function nativeTrust(trust: QuicTrust): NativeTrust {
     authorities: trust.authorities,
     revoked: (trust.revoked ?? []).map((id) => nodeIdBytes(id)),
     revokedSerials: trust.revokedSerials ?? [],
+    ...(trust.realm === undefined ? {} : { realm: trust.realm }),
   };
 }

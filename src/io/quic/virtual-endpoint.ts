@@ -1,4 +1,4 @@
-import { MeshError } from "../../base/errors.ts";
+import type { MeshError } from "../../base/errors.ts";
 import { type NodeId, nodeIdBytes } from "../../base/node-id.ts";
 import { type QuicAddress, QuicConnection, type SessionTicket } from "./connection.ts";
 import { QuicCore } from "./core.ts";

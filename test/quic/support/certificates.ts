@@ -33,7 +33,7 @@ export class TestRealm {
   }
 
   static async create(name = "test"): Promise<TestRealm> {
-    const keys = (await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as CryptoKeyPair;
+    const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
     const certificate = await x509.X509CertificateGenerator.createSelfSigned({
       serialNumber: "01",
       name: `CN=realm ${name}`,
@@ -51,9 +51,7 @@ export class TestRealm {
 
   /** A node; with `keys` of an earlier one it is the same node with another certificate. */
   async issue(given: { readonly days?: number; readonly keys?: CryptoKeyPair } = {}): Promise<TestNode> {
-    const keys =
-      given.keys ??
-      ((await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as CryptoKeyPair);
+    const keys = given.keys ?? (await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]));
     const certificate = await x509.X509CertificateGenerator.create({
       serialNumber: (++this.#serial).toString(16).padStart(4, "0"),
       subject: "CN=node",

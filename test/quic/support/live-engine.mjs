@@ -74,6 +74,7 @@ else if (mode === "nonsense") {
   engine.detach();
 } else {
   const engine = live();
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker's port has none
   parentPort?.postMessage("up");
   if (mode === "exit") setTimeout(() => process.exit(0), 20);
   if (mode === "return") setTimeout(() => engine.detach(), 20);
