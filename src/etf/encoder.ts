@@ -197,10 +197,20 @@ export class Encoder {
   #number(value: number): void {
     this.#room(12);
     if ((value | 0) === value && (value !== 0 || 1 / value > 0)) {
+      const buffer = this.#buffer;
+      const at = this.#position;
       if (value >= 0 && value <= 255) {
-        this.#buffer[this.#position++] = 97;
-        this.#buffer[this.#position++] = value;
-      } else this.#header(98, value);
+        buffer[at] = 97;
+        buffer[at + 1] = value;
+        this.#position = at + 2;
+      } else {
+        buffer[at] = 98;
+        buffer[at + 1] = value >>> 24;
+        buffer[at + 2] = value >>> 16;
+        buffer[at + 3] = value >>> 8;
+        buffer[at + 4] = value;
+        this.#position = at + 5;
+      }
     } else if (Number.isSafeInteger(value) && value !== 0) this.#largeInteger(value);
     else this.#float(value);
   }
@@ -383,7 +393,11 @@ export class Encoder {
   }
 
   #terms(terms: readonly Term[], depth: number): void {
-    for (let index = 0; index < terms.length; index++) this.#term(terms[index], depth);
+    for (let index = 0; index < terms.length; index++) {
+      const term = terms[index];
+      if (typeof term === "number") this.#number(term);
+      else this.#term(term, depth);
+    }
   }
 
   /**
