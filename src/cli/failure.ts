@@ -21,7 +21,8 @@ export function usageFailure(message: string): Failure {
 
 const hints: Partial<Record<MeshErrorCode, string>> = {
   REFUSED: "is the node started there, and the port right?",
-  TIMEOUT: "is the node running, and does a firewall let UDP through?",
+  TIMEOUT:
+    "is the node running, does a firewall let UDP through, does the function take longer than --timeout-ms?",
   PEER_UNREACHABLE: "is the node started, and its host name right?",
   WRONG_REALM: "both nodes need the same --realm and the same cookie (`macula cookie` shows it)",
   WRONG_NODE: "use the name that the node was started with",
@@ -38,6 +39,13 @@ export interface Described {
   readonly stack?: string;
 }
 
+function hintFor({ code, message }: MeshError): string | undefined {
+  // Some messages say what to do already.
+  if (message.includes("`macula")) return undefined;
+  if (/address already in use/i.test(message)) return "choose another port in --name, or --port 0 for any";
+  return hints[code];
+}
+
 /** What went wrong, for the user. */
 export function describeFailure(error: Error): Described {
   if (error instanceof Failure) {
@@ -45,11 +53,10 @@ export function describeFailure(error: Error): Described {
     return { code, message: error.message, exitCode: error.exitCode };
   }
   if (error instanceof MeshError) {
-    const hint = hints[error.code];
+    const hint = hintFor(error);
     return {
       code: error.code,
-      message:
-        hint === undefined || error.message.includes("`macula") ? error.message : `${error.message}: ${hint}`,
+      message: hint === undefined ? error.message : `${error.message}: ${hint}`,
       exitCode: error.code === "CONFIGURATION" ? exitCode.usage : exitCode.failed,
     };
   }

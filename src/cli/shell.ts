@@ -1,8 +1,11 @@
 import { AdminClient, runningNode } from "../node/admin/client.ts";
 import { Failure } from "./failure.ts";
 
-/** Width of what is no terminal. */
-const usualColumns = 80;
+/** The width of the terminal; 80 where it is none, or does not know (0). */
+function terminalColumns(): number {
+  const columns: number | undefined = process.stdout.columns;
+  return columns === undefined || columns === 0 ? 80 : columns;
+}
 
 /**
  * Joins this terminal (or pipe) with a shell on the node that listens at `path`, until the user leaves it or the input
@@ -18,7 +21,7 @@ export async function attachShell(path: string): Promise<void> {
     const answer = await client.ask({
       op: "shell",
       terminal,
-      columns: process.stdout.columns ?? usualColumns,
+      columns: terminalColumns(),
     });
     const { session } = answer as { readonly session: number };
     if (terminal) {
@@ -52,7 +55,11 @@ function joinStreams({ socket }: AdminClient): Promise<void> {
     process.stdin.pipe(socket, { end: false });
     // The end of the input is the end of the shell once it has done everything before it. Were the connection closed
     // instead, the node could not tell it from a client that was killed.
-    process.stdin.once("end", () => socket.write("\n.exit\n"));
+    let lineEnded = true;
+    process.stdin.on("data", (bytes: Buffer) => {
+      lineEnded = bytes.at(-1) === 0x0a;
+    });
+    process.stdin.once("end", () => socket.write(lineEnded ? ".exit\n" : "\n.exit\n"));
     socket.resume();
   });
 }
@@ -60,7 +67,7 @@ function joinStreams({ socket }: AdminClient): Promise<void> {
 async function resizeShell(path: string, session: number): Promise<void> {
   try {
     const client = await AdminClient.connect(path);
-    await client.ask({ op: "resize", session, columns: process.stdout.columns });
+    await client.ask({ op: "resize", session, columns: terminalColumns() });
     client.close();
   } catch {
     // A wrong width until the next resize is no reason to end the shell.

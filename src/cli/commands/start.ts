@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import type { Command } from "commander";
-import { runDirectory } from "../../node/admin/socket-path.ts";
+import { runningNode } from "../../node/admin/client.ts";
+import { runDirectory, socketPath } from "../../node/admin/socket-path.ts";
 import type { Configuration } from "../../node/configuration-schema.ts";
-import { usageFailure } from "../failure.ts";
+import { Failure, usageFailure } from "../failure.ts";
+import { fullNodeName } from "../gateway.ts";
 import type { StartedNode } from "../node-starter.ts";
 import { columns, note, print, printJson, withProgress } from "../output.ts";
 import { addSettings, commandConfiguration } from "../settings.ts";
@@ -27,13 +29,14 @@ Ctrl-C or SIGTERM ends the node in order; a second one ends it at once.`,
       if (configuration.name === undefined) {
         throw usageFailure("a node needs a name: macula start --name node1@localhost:4433");
       }
-      await runNode(configuration, configuration.name, options.json === true);
+      await runNode(configuration, fullNodeName(configuration.name), options.json === true);
     });
   addSettings(command);
 }
 
 async function runNode(configuration: Configuration, name: string, json: boolean): Promise<void> {
   const signals = onEndSignals();
+  await refuseSecond(configuration, name);
   const { startNode } = await import("../node-starter.ts");
   const started = await withProgress("starting", startNode(configuration, name));
   const { node, log } = started;
@@ -69,6 +72,16 @@ async function runNode(configuration: Configuration, name: string, json: boolean
   await admin?.close();
   await node.close();
   log.close();
+}
+
+/** Says so clearly when this very node is running: the port in use alone would leave the user guessing. */
+async function refuseSecond({ stateDir }: Configuration, name: string): Promise<void> {
+  if (stateDir === null) return;
+  const other = await runningNode(socketPath(runDirectory(stateDir), name));
+  if (other === undefined) return;
+  throw new Failure(
+    `${name} is already running here, as process ${other.info.pid}: choose another --name, or stop it first`,
+  );
 }
 
 async function openAdmin({ stateDir }: Configuration, { node, log }: StartedNode) {
