@@ -92,11 +92,11 @@ export abstract class Receiver implements Deadline, Runnable {
    */
   deliver(message: Term, bytes: number): boolean {
     if (!this.alive) return true;
+    if (this.asks !== undefined && this.kernel.asks.take(this.asks, message)) return true;
     if (this.handler !== undefined) {
       this.handler(message);
       return true;
     }
-    if (this.asks !== undefined && this.kernel.asks.take(this.asks, message)) return true;
     if (this.#resolve !== undefined && !this.#deferred && this.#offer(message)) return true;
     this.#mailbox ??= new Mailbox();
     this.#mailbox.push(message, bytes);
