@@ -28,8 +28,8 @@ export type HeartbeatOutput =
   | { readonly type: "lost"; readonly forMs: number };
 
 /**
- * Finds out whether a peer is alive, and how far away. Every interval it asks; anything that arrives from the peer,
- * not only an answer, is a sign of life (`heard`). After `heartbeatMissesMax` questions without one the peer is lost.
+ * Finds out whether a peer is alive, and how far away. Anything that arrives from the peer is a sign of
+ * life (`heard`); after an interval without one it asks, and after `heartbeatMissesMax` questions without one the peer is lost.
  */
 export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
   readonly #options: HeartbeatOptions;
@@ -118,7 +118,8 @@ export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
       return;
     }
     this.#due = after(now, heartbeatIntervalMs);
-    this.#ask(now);
+    // Whoever was heard needs no question: of two idle nodes one asks, and the question is the other's sign of life.
+    if (silentMs >= heartbeatIntervalMs || stalled) this.#ask(now);
   }
 
   #ask(now: Instant): void {

@@ -1,5 +1,6 @@
 export { Admission } from "./admission.ts";
 export { backoffMs } from "./backoff.ts";
+export { subjectPublicKeyInfo } from "./certificate-key.ts";
 export {
   type CloseCodeName,
   closeCode,

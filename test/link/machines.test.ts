@@ -45,7 +45,7 @@ describe("DESIGN §5: heartbeats", () => {
       heartbeat.heard(at(now - 100));
       heartbeat.handle({ type: "tick" }, at(now));
     }
-    expect(drain(heartbeat)).toHaveLength(40);
+    expect(drain(heartbeat)).toEqual([]);
     expect(heartbeat.deadline()).toBe(61_500);
   });
 

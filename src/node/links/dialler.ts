@@ -1,4 +1,5 @@
 import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import { MeshError, toError } from "../../base/errors.ts";
 import { parseNodeName } from "../../base/node-name.ts";
 import type { QuicConnection, QuicEndpoint, SessionTicket } from "../../io/quic/index.ts";
@@ -33,6 +34,7 @@ export class Dialler {
 
   async #resolve(host: string): Promise<string> {
     // A socket of one family reaches no address of the other; one on all IPv6 addresses reaches both.
+    if (isIP(host) !== 0) return host;
     const own = this.#endpoint.address.host;
     const family = own.includes(":") ? (own === "::" ? 0 : 6) : 4;
     try {

@@ -174,7 +174,7 @@ export class Links implements SignalSink {
         side: connection.transport.side,
         address: addressOf(connection.transport),
         earlyData: connection.transport.earlyData,
-        rttMs: connection.link?.rttMs,
+        rttMs: connection.link?.rttMs ?? connection.transport.stats().rttMs,
         queuedBytes: lanes.queuedBytes,
         incomingStreams: connection.incomingStreams,
       });

@@ -70,7 +70,8 @@ export interface LinkStats {
   readonly address: string;
   /** Whether the link's first words went out with its first packet (0-RTT). */
   readonly earlyData: EarlyData;
-  readonly rttMs: number | undefined;
+  /** Round trip, milliseconds: of heartbeats, or the engine's estimate before the first. */
+  readonly rttMs: number;
   readonly queuedBytes: number;
   readonly incomingStreams: number;
 }
