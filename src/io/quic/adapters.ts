@@ -15,7 +15,7 @@ export function toNodeStream(stream: QuicStream): Duplex {
       pull();
     },
     write(chunk: Uint8Array, _encoding, done) {
-      stream.writeAll(chunk).then(() => done(), done);
+      void writeThrough(stream, chunk, done);
     },
     final(done) {
       stream.finish();
@@ -46,6 +46,20 @@ export function toNodeStream(stream: QuicStream): Duplex {
   if (!stream.canRead) duplex.push(null);
   if (!stream.canWrite) duplex.end();
   return duplex;
+}
+
+async function writeThrough(
+  stream: QuicStream,
+  chunk: Uint8Array,
+  done: (error?: Error | null) => void,
+): Promise<void> {
+  let failure: Error | null = null;
+  try {
+    await stream.writeAll(chunk);
+  } catch (error) {
+    failure = toError(error);
+  }
+  done(failure);
 }
 
 /** `stream` as a pair of Web streams. Cancelling the one stops reading, aborting the other resets. */

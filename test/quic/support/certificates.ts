@@ -1,4 +1,5 @@
 // First: the library below does not load without it.
+// oxlint-disable-next-line import/no-unassigned-import
 import "../../../src/identity/reflect-metadata.ts";
 
 import { webcrypto } from "node:crypto";
