@@ -1,4 +1,4 @@
-import { Atom, atom, Pid, type Term, Tuple, tuple } from "../etf/index.ts";
+import { type Atom, atom, format, type Term, Tuple, tuple } from "../etf/index.ts";
 
 export const normal = atom("normal");
 export const kill = atom("kill");
@@ -42,14 +42,17 @@ export class RemoteError extends Error {
   }
 }
 
+const descriptionLength = 200;
+
 /** The first words of a reason, for messages to people. */
 export function describe(reason: Term): string {
-  if (reason instanceof Atom || typeof reason === "string") return reason.toString();
-  if (typeof reason !== "object" || reason === null) return String(reason);
-  if (!(reason instanceof Tuple)) return reason instanceof Pid ? reason.toString() : "a term";
-  const [first, second] = reason.elements;
-  if (first !== error || !(second instanceof Tuple)) return `{${reason.elements.map(describe).join(", ")}}`;
-  return `${describe(second.elements[0])}: ${describe(second.elements[1])}`;
+  const failure = thrownError(reason);
+  if (failure !== undefined) return `${failure.name}: ${failure.message}`.slice(0, descriptionLength);
+  try {
+    return format(reason).slice(0, descriptionLength);
+  } catch {
+    return "a reason that is no term";
+  }
 }
 
 /**
@@ -81,13 +84,15 @@ function className(thrown: Error): string {
 
 /** The error that a reason stands for: `RemoteError` for what an Error became, `ProcessExit` otherwise. */
 export function errorOf(reason: Term): Error {
-  if (!(reason instanceof Tuple) || reason.elements[0] !== error) return new ProcessExit(reason);
+  return thrownError(reason) ?? new ProcessExit(reason);
+}
+
+function thrownError(reason: Term): RemoteError | undefined {
+  if (!(reason instanceof Tuple) || reason.elements[0] !== error) return undefined;
   const details = reason.elements[1];
-  if (!(details instanceof Tuple)) return new ProcessExit(reason);
+  if (!(details instanceof Tuple)) return undefined;
   const [name, message, lines] = details.elements;
-  if (typeof name !== "string" || typeof message !== "string" || !Array.isArray(lines)) {
-    return new ProcessExit(reason);
-  }
+  if (typeof name !== "string" || typeof message !== "string" || !Array.isArray(lines)) return undefined;
   return new RemoteError(
     name,
     message,
