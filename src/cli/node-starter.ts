@@ -22,8 +22,10 @@ export async function startNode(configuration: Configuration, name: string): Pro
   }
   const log = createLog(configuration.log);
   const node = await MaculaNode.start({
-    ...settingsOf(configuration),
+    ...configuration,
     name,
+    // The cookie is given as it is.
+    cookieFile: undefined,
     cookie,
     logger: log,
     print: (text: string) => void process.stdout.write(text),
@@ -40,8 +42,10 @@ export async function startShortLivedNode(configuration: Configuration): Promise
   const { cookie } = await findCookie(configuration);
   const log = createLog({ ...configuration.log, level: quieter(configuration.log.level) });
   const node = await MaculaNode.start({
-    ...settingsOf(configuration),
+    ...configuration,
     name,
+    // The cookie is given as it is.
+    cookieFile: undefined,
     cookie,
     stateDir: null,
     port: 0,
@@ -49,11 +53,6 @@ export async function startShortLivedNode(configuration: Configuration): Promise
     logger: log,
   });
   return { node, log };
-}
-
-/** What `MaculaNode.start` takes, without the cookie file (the cookie is given as it is) and the log (it has one). */
-function settingsOf({ cookieFile: _, log: __, ...settings }: Configuration) {
-  return settings;
 }
 
 /** The comings and goings of such a node are of no interest unless asked for. */

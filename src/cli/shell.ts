@@ -1,3 +1,4 @@
+import { isatty } from "node:tty";
 import { AdminClient, runningNode } from "../node/admin/client.ts";
 import { Failure } from "./failure.ts";
 
@@ -14,8 +15,8 @@ function terminalColumns(): number {
  */
 export async function attachShell(path: string): Promise<void> {
   const client = await AdminClient.connect(path);
-  // Both are undefined rather than false for a pipe.
-  const terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY);
+  // For a pipe they are undefined, whatever their types say.
+  const terminal: boolean = isatty(0) && isatty(1);
   let onResize = (): void => {};
   try {
     const answer = await client.ask({

@@ -89,8 +89,9 @@ folder \`~/.macula\` as a whole.
 **The command line**: each setting has a flag, too: \`--log-level debug\`. \`--exports\` may be repeated. Do not pass
 \`--cookie\` on a machine shared with others: its processes and their arguments can be listed by everybody.
 
-**The API** takes the same keys: \`MaculaNode.start({ name: "node1@localhost:4433", log: { level: "debug" } })\`. It reads
-neither file nor environment by itself; \`loadConfiguration({ environment: process.env }).configuration\` does.
+**The API** takes the same keys, but for \`log\`: \`MaculaNode.start({ name: "node1@localhost:4433", links: { linksMax: 10 } })\`.
+A program gives its own \`logger\` instead (pino, or anything with its four methods). It reads neither file nor
+environment by itself: a library takes nothing from places its user did not think of.
 
 A wrong setting is named with its source, its value and what is allowed, all of them at once:
 \`MACULA_PORT=99999: port must be 0–65535\`. \`macula config\` shows the values in effect and where each comes from;

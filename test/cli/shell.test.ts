@@ -64,8 +64,8 @@ class Screen {
         this.#unseen = this.#unseen.slice(end);
         return seen;
       }
-      const chunk: unknown = this.#socket.read();
-      if (chunk !== null) this.#unseen += String(chunk);
+      const chunk = this.#socket.read() as Buffer | null;
+      if (chunk !== null) this.#unseen += chunk.toString();
       else if (this.#socket.readableEnded) throw new Error(`no ${wanted} in ${JSON.stringify(this.#unseen)}`);
       else {
         await once(this.#socket, "readable", { signal: AbortSignal.timeout(20_000) }).catch(() => {

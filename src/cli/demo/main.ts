@@ -46,7 +46,7 @@ async function play(self: Self, node2: MaculaNode, node1: Node1Process, name1: s
   const ref: Reference = self.makeReference();
   const worker = await self.spawnOn(name1, "worker", "run", [self.pid, 21], { link: true, monitor: ref });
   const spawned = await node1.told("spawned");
-  check(worker.node === name1 && spawned.number === 21, `its pid is ${worker}, on ${worker.node}`);
+  check(worker.node === name1 && spawned.number === 21, `its pid is ${format(worker)}, on ${worker.node}`);
   const working = await self.receive(tuple(atom("working"), worker, any, any));
   const ready = await node1.told("ready");
   const [, , osPid, result] = working.elements as readonly Term[];

@@ -1,4 +1,4 @@
-import { atom, Pid, type Term, Tuple, tuple } from "../../etf/index.ts";
+import { atom, format, Pid, Tuple, tuple } from "../../etf/index.ts";
 import { createLog } from "../../node/log.ts";
 import { MaculaNode } from "../../node/macula-node.ts";
 import { type Self, withSelf } from "../../process/index.ts";
@@ -24,9 +24,9 @@ async function greet(self: Self): Promise<never> {
   for (;;) {
     const message = await self.receive();
     if (!(message instanceof Tuple)) continue;
-    const [hello, from, name] = message.elements as readonly Term[];
+    const [hello, from, name] = message.elements;
     if (hello !== atom("hello") || !(from instanceof Pid)) continue;
-    tell({ type: "greeted", from: from.toString(), name: String(name) });
+    tell({ type: "greeted", from: from.toString(), name: format(name) });
     self.send(from, tuple(atom("welcome"), atom("node1")));
   }
 }
