@@ -160,6 +160,11 @@ impl Connection {
         self.rests = HashMap::new();
     }
 
+    /// An incoming connection that ended before it was announced.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.closed.is_some() && !self.announced
+    }
+
     /// Nobody listens at `remote`; `true` when that ends this connection.
     pub(crate) fn refuse(&mut self, now: Instant, remote: SocketAddr, handle: u64, events: &mut Events) -> bool {
         let dialling = self.side.is_client() && self.remote == remote && self.closed.is_none();
@@ -179,7 +184,7 @@ impl Connection {
         };
         while let Some(event) = proto.poll() {
             // After a local close the owner wants to hear nothing more.
-            if self.closed.as_ref().is_none_or(|close| !close.kind.is_local()) {
+            if self.closed.as_ref().is_none_or(|close| close.kind != CloseKind::Local) {
                 self.on_event(handle, event, &mut proto, events);
             }
         }

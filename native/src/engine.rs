@@ -17,7 +17,7 @@ use ring::{digest, hmac};
 
 use crate::{
     connection::Connection,
-    events::{Close, CloseKind, Events, Kind},
+    events::{Close, Events, Kind},
     options::{Options, CONNECTIONS_MAX},
     packet::{for_socket, is_loopback, PackedQueue, Unpack},
     sink::{Outgoing, Sink},
@@ -510,7 +510,9 @@ impl Engine {
                 }
             }
         }
+        let failed = connection.has_failed();
         connection.poll_events(handle, &mut self.events);
+        self.counters.incoming_failed += u64::from(!failed && connection.has_failed());
         if connection.counted && !connection.handshaking {
             connection.counted = false;
             self.handshakes -= 1;
@@ -755,9 +757,3 @@ fn random_seed() -> [u8; 32] {
 
 /// quinn-proto's handle of a connection that never was.
 pub(crate) const NO_HANDLE: ConnectionHandle = ConnectionHandle(usize::MAX);
-
-impl CloseKind {
-    pub(crate) fn is_local(self) -> bool {
-        self == Self::Local
-    }
-}

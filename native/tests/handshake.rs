@@ -44,6 +44,7 @@ fn another_realm_is_refused_on_both_sides() {
     world.dial();
     world.run(100.0);
     assert_eq!(close_kinds(&world), both(CloseKind::WrongRealm));
+    assert_eq!(world.server.counters.incoming_failed, 1);
     assert!(last(&world.server_events, Kind::Incoming).is_none());
 }
 

@@ -18,7 +18,7 @@ export interface QuicEndpointStats {
   readonly incomingRefused: number;
   /** Incoming connections that had to prove their address first. */
   readonly incomingRetried: number;
-  /** Incoming connections that failed with their first packet. */
+  /** Incoming connections that failed before they were announced. */
   readonly incomingFailed: number;
   readonly foreignReceived: number;
   readonly foreignDropped: number;
