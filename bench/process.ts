@@ -106,9 +106,13 @@ async function remoteSend(count: number): Promise<void> {
 async function remoteReceive(count: number): Promise<void> {
   const node = runtime();
   node.handle({ type: "nodeUp", node: remote.node, creation: 3 }, at(0));
-  let left = count;
+  let done = (): void => undefined;
+  const received = new Promise<void>((resolve) => {
+    done = resolve;
+  });
   const receiver = node.spawn(async (self) => {
-    for (; left > 0; left--) await self.receive();
+    for (let left = count; left > 0; left--) await self.receive();
+    done();
   });
   const writer = new Writer();
   const signal: Signal = { type: "send", from: remote, to: receiver, message: hundredBytes };
@@ -128,7 +132,7 @@ async function remoteReceive(count: number): Promise<void> {
     }
     await new Promise(setImmediate);
   }
-  while (left > 0) await new Promise(setImmediate);
+  await received;
 }
 
 async function selective(count: number): Promise<void> {

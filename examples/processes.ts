@@ -26,7 +26,7 @@ const doubler = node.spawn(async (self) => {
 
 node.spawn(async (self) => {
   self.send(doubler, tuple(atom("double"), self.pid, 21));
-  await self.print(`21 doubled is ${String(await self.receive({ timeoutMs: 1_000 }))}\n`);
+  await self.print(`21 doubled is ${await self.receive(is.number, { timeoutMs: 1_000 })}\n`);
 });
 
 // A supervisor restarts the server when it crashes.

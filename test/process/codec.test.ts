@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MeshError } from "../../src/base/errors.ts";
 import { Writer } from "../../src/base/writer.ts";

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { atom, Pid, type Term, Tuple, tuple } from "../../src/etf/index.ts";
+import type { Pid, Tuple } from "../../src/etf/index.ts";
+import { atom, type Term, tuple } from "../../src/etf/index.ts";
 import {
   type From,
   GenServer,
@@ -8,7 +9,8 @@ import {
   type ProcessRuntime,
   type Reply,
 } from "../../src/process/index.ts";
-import { Network, nodeA, nodeB, Puppet, pairOfNodes } from "./support.ts";
+import type { Network } from "./support.ts";
+import { nodeA, nodeB, Puppet, pairOfNodes } from "./support.ts";
 
 const log: Term[] = [];
 

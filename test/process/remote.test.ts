@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { at } from "../../src/base/time.ts";
 import { atom, Pid, Reference, type Term, tuple } from "../../src/etf/index.ts";
 import { type ProcessRuntime, RemoteError, type Self, withSelf } from "../../src/process/index.ts";
-import { Network, nodeA, nodeB, nodeC, Puppet, pairOfNodes } from "./support.ts";
+import type { Network } from "./support.ts";
+import { nodeA, nodeB, nodeC, Puppet, pairOfNodes } from "./support.ts";
 
 const boom = atom("boom");
 
@@ -409,7 +410,7 @@ describe("an exit reason that cannot travel", () => {
     const two = await Puppet.on(network, b);
     one.self.link(two.pid);
     await network.settle();
-    b.exit(two.pid, (() => undefined) as never);
+    b.exit(two.pid, () => undefined);
     await network.settle();
     expect(one.inbox).toEqual([tuple(atom("EXIT"), two.pid, atom("unencodable_reason"))]);
   });

@@ -99,7 +99,7 @@ describe("restart", () => {
   ] as const)("%s after %s", async (restart, reason, restarted, kept) => {
     const stage = new Stage();
     await stage.start({ children: [stage.child("x", { restart })] });
-    await stage.end("x", reason as Term);
+    await stage.end("x", reason);
     expect(stage.events).toEqual(restarted ? ["-x", "+x"] : ["-x"]);
     expect("x" in (await stage.children())).toBe(kept);
   });
@@ -148,7 +148,7 @@ describe("intensity", () => {
         start: (self) => {
           if (stage.events.length > 0 && !stage.events.includes("+b") && failures-- > 0)
             throw new Error("not yet");
-          return stage.child("b").start(self) as Pid;
+          return stage.child("b").start(self);
         },
       };
       failures = 0;
@@ -244,7 +244,7 @@ describe("children at run time", () => {
     const ask = async (request: Term): Promise<Term> => {
       caller.self.send(stage.pid, tuple(atom("$gen_call"), tuple(caller.pid, 1), request));
       await stage.network.settle();
-      return (caller.inbox.pop() as Tuple).elements[1] as Term;
+      return (caller.inbox.pop() as Tuple).elements[1];
     };
     expect(await ask(atom("count_children"))).toEqual([
       tuple(atom("specs"), 2),
