@@ -8,19 +8,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
 use quinn_proto::{
-    ClientConfig, ConnectionHandle, ConnectionIdGenerator, DatagramEvent, EcnCodepoint, Endpoint, EndpointConfig,
-    HashedConnectionIdGenerator, Incoming, ServerConfig, TransportConfig,
+    ClientConfig, ConnectionHandle, Endpoint, EndpointConfig, HashedConnectionIdGenerator, ServerConfig,
+    TransportConfig,
 };
 use ring::{digest, hmac};
 
+mod receive;
+mod send;
+
 use crate::{
     connection::Connection,
-    events::{Close, Events, Kind},
+    events::{Events, Kind},
     options::{Options, CONNECTIONS_MAX},
-    packet::{for_socket, is_loopback, PackedQueue, Unpack},
-    sink::{Outgoing, Sink},
+    packet::{for_socket, is_loopback, PackedQueue},
+    sink::Outgoing,
     tickets::{DialStore, Ticket},
     tls::{Identity, Tls},
     trust::{dial_name, NodeId, Trust},
@@ -110,12 +112,6 @@ pub struct Engine {
     pub send_blocked: bool,
 }
 
-/// Stateless answers (Retry, refusals, resets) that wait to be sent, at most: floods must not grow it.
-const RESPONSES_MAX: usize = 512;
-/// Sends of one connection before the next one's turn.
-const SENDS_PER_TURN: usize = 64;
-/// What a GSO send may carry (the limit of IPv4's length field, less headers).
-const SEND_BYTES_MAX: usize = 65_000;
 const ADDRESSES_MAX: usize = 1 << 16;
 
 fn handle_of(slot: u32, generation: u32) -> u64 {
@@ -348,142 +344,6 @@ impl Engine {
         }
     }
 
-    /// Packed datagrams, see `packet.rs`. Returns how many there were.
-    pub fn receive_packed(&mut self, packed: &[u8]) -> usize {
-        let mut count = 0;
-        let mut unpack = Unpack::new(packed);
-        for datagram in &mut unpack {
-            let address = self.for_socket(datagram.address);
-            self.receive(address, None, datagram.ecn, BytesMut::from(datagram.payload));
-            count += 1;
-        }
-        if unpack.broken {
-            self.counters.malformed_batches += 1;
-        }
-        self.settle_all();
-        count
-    }
-
-    /// One datagram. Call [`Engine::settle_all`] after a batch.
-    pub fn receive(&mut self, from: SocketAddr, to: Option<IpAddr>, ecn: Option<EcnCodepoint>, data: BytesMut) {
-        self.counters.datagrams_received += 1;
-        self.counters.bytes_received += data.len() as u64;
-        if self.is_foreign(from, &data) {
-            self.counters.foreign_received += 1;
-            if self.foreign.push(from, ecn, &data) {
-                self.events.push(Kind::Foreign, 0, 0, 0);
-            }
-            return;
-        }
-        let remote = self.real_to_virtual.get(&from).copied().unwrap_or(from);
-        self.scratch.clear();
-        match self.endpoint.handle(self.now, remote, to, ecn, data, &mut self.scratch) {
-            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                let Some(&slot) = self.slot_of.get(handle.0) else {
-                    return;
-                };
-                let connection_handle = self.handle(slot);
-                if let Some(connection) = &mut self.slots[slot as usize].connection {
-                    if let Some(proto) = &mut connection.proto {
-                        self.tls.peers.enter(connection_handle);
-                        proto.handle_event(event);
-                        self.touch(slot);
-                    }
-                }
-            }
-            Some(DatagramEvent::NewConnection(incoming)) => self.accept(incoming),
-            Some(DatagramEvent::Response(transmit)) => self.respond(Outgoing::from(&transmit)),
-            None => {}
-        }
-    }
-
-    /// The network says that nobody listens at `address`. Only dials believe it: anybody can send such a message, and an
-    /// established connection must not die of it.
-    pub fn refused(&mut self, address: SocketAddr) {
-        let remote = self.real_to_virtual.get(&address).copied().unwrap_or(address);
-        for slot in 0..self.slots.len() as u32 {
-            let handle = self.handle(slot);
-            let now = self.now;
-            if let Some(connection) = &mut self.slots[slot as usize].connection {
-                if connection.refuse(now, remote, handle, &mut self.events) {
-                    self.touch(slot);
-                }
-            }
-        }
-    }
-
-    fn is_foreign(&self, from: SocketAddr, data: &[u8]) -> bool {
-        let Some(&first) = data.first() else {
-            return false;
-        };
-        // RFC 9443: STUN 0-3, ZRTP 16-19, DTLS 20-63: all without QUIC's fixed bit and long-header bit.
-        if first & 0xc0 == 0 {
-            return true;
-        }
-        // Channel data (64-79) looks like a short header; ours carries a connection id that we made.
-        (0x40..0x50).contains(&first) && self.turn_servers.contains(&from) && !self.is_own_connection_id(data)
-    }
-
-    fn is_own_connection_id(&self, data: &[u8]) -> bool {
-        let length = self.connection_ids.cid_len();
-        data.get(1..=length).is_some_and(|id| {
-            let id = quinn_proto::ConnectionId::new(id);
-            self.connection_ids.validate(&id).is_ok()
-        })
-    }
-
-    fn accept(&mut self, incoming: Incoming) {
-        self.counters.incoming += 1;
-        self.scratch.clear();
-        let full = self.live >= self.options.connections_max.min(CONNECTIONS_MAX)
-            || self.handshakes >= self.options.handshakes_max;
-        if full || !self.accepting {
-            self.counters.incoming_refused += 1;
-            let transmit = self.endpoint.refuse(incoming, &mut self.scratch);
-            return self.respond(Outgoing::from(&transmit));
-        }
-        if self.handshakes >= self.options.retry_from && incoming.may_retry() && !incoming.remote_address_validated() {
-            self.counters.incoming_retried += 1;
-            if let Ok(transmit) = self.endpoint.retry(incoming, &mut self.scratch) {
-                self.respond(Outgoing::from(&transmit));
-            }
-            return;
-        }
-        let slot = self.allocate();
-        let handle = self.handle(slot);
-        self.tls.peers.enter(handle);
-        let remote = incoming.remote_address();
-        let config = self.servers[usize::from(is_loopback(remote))].clone();
-        match self
-            .endpoint
-            .accept(incoming, self.now, &mut self.scratch, Some(config))
-        {
-            Ok((proto_handle, proto)) => {
-                self.handshakes += 1;
-                self.adopt(slot, Connection::server(proto, proto_handle));
-            }
-            Err(error) => {
-                if let Some(transmit) = &error.response {
-                    self.respond(Outgoing::from(transmit));
-                }
-                let close = Close::from(error.cause);
-                self.counters.incoming_failed += 1;
-                self.events
-                    .push(Kind::IncomingFailed, handle, close.kind as u64, close.code);
-                self.slots[slot as usize].connection = Some(Box::new(Connection::failed(remote, close)));
-            }
-        }
-    }
-
-    /// Queue the answer that quinn-proto left in `scratch`.
-    fn respond(&mut self, outgoing: Outgoing) {
-        if self.responses.len() < RESPONSES_MAX {
-            self.responses.push_back((outgoing, self.scratch.clone()));
-        } else {
-            self.counters.responses_dropped += 1;
-        }
-    }
-
     /// Turn what the connections have to tell into events. After every batch of input.
     pub fn settle_all(&mut self) {
         for index in 0..self.dirty.len() {
@@ -601,99 +461,6 @@ impl Engine {
         }
     }
 
-    /// Send everything there is to send. `false`: the sink is full; call again when it has room.
-    pub fn flush(&mut self, sink: &mut dyn Sink) -> bool {
-        self.send_blocked = !self.flush_all(sink);
-        if self.send_blocked {
-            self.counters.send_blocked += 1;
-        }
-        !self.send_blocked
-    }
-
-    fn flush_all(&mut self, sink: &mut dyn Sink) -> bool {
-        if let Some((outgoing, data)) = self.blocked.take() {
-            if !self.emit(&outgoing, &data, sink) {
-                self.blocked = Some((outgoing, data));
-                return false;
-            }
-        }
-        while let Some((outgoing, data)) = self.responses.pop_front() {
-            if !self.emit(&outgoing, &data, sink) {
-                self.blocked = Some((outgoing, data));
-                return false;
-            }
-        }
-        while let Some(&slot) = self.dirty.front() {
-            let mut buffer = std::mem::take(&mut self.scratch);
-            let sent = self.flush_one(slot, &mut buffer, sink);
-            self.scratch = buffer;
-            self.schedule(slot);
-            match sent {
-                Flushed::Blocked => return false,
-                // Others first, then again.
-                Flushed::More => self.dirty.rotate_left(1),
-                Flushed::Done => {
-                    self.dirty.pop_front();
-                    if let Some(connection) = &mut self.slots[slot as usize].connection {
-                        connection.dirty = false;
-                    }
-                    self.settle(slot);
-                }
-            }
-        }
-        true
-    }
-
-    fn flush_one(&mut self, slot: u32, buffer: &mut Vec<u8>, sink: &mut dyn Sink) -> Flushed {
-        for _ in 0..SENDS_PER_TURN {
-            let Some(connection) = &mut self.slots[slot as usize].connection else {
-                return Flushed::Done;
-            };
-            let Some(proto) = &mut connection.proto else {
-                return Flushed::Done;
-            };
-            let fit = SEND_BYTES_MAX / usize::from(proto.current_mtu()).max(1);
-            let segments = sink.segments_max().min(fit).max(1);
-            buffer.clear();
-            let Some(transmit) = proto.poll_transmit(self.now, segments, buffer) else {
-                return Flushed::Done;
-            };
-            let outgoing = Outgoing::from(&transmit);
-            if !self.emit(&outgoing, &buffer[..transmit.size], sink) {
-                self.blocked = Some((outgoing, buffer[..transmit.size].to_vec()));
-                return Flushed::Blocked;
-            }
-        }
-        Flushed::More
-    }
-
-    fn emit(&mut self, outgoing: &Outgoing, data: &[u8], sink: &mut dyn Sink) -> bool {
-        let mut outgoing = *outgoing;
-        let size = outgoing.segment_size.unwrap_or(data.len()).max(1);
-        if self.is_virtual(outgoing.destination) {
-            match self.virtual_to_real.get(&outgoing.destination) {
-                Some(&real) => outgoing.destination = real,
-                None => {
-                    let mut first = false;
-                    for datagram in data.chunks(size) {
-                        first |= self.virtual_out.push(outgoing.destination, outgoing.ecn, datagram);
-                    }
-                    if first {
-                        self.events.push(Kind::Virtual, 0, 0, 0);
-                    }
-                    return true;
-                }
-            }
-        }
-        if !sink.send(&outgoing, data) {
-            return false;
-        }
-        self.counters.sends += 1;
-        self.counters.datagrams_sent += data.len().div_ceil(size) as u64;
-        self.counters.bytes_sent += data.len() as u64;
-        true
-    }
-
     pub fn connections(&self) -> u32 {
         self.live
     }
@@ -721,12 +488,6 @@ impl Engine {
             }
         }
     }
-}
-
-enum Flushed {
-    Done,
-    More,
-    Blocked,
 }
 
 fn server_configs(tls: &Tls, transports: &[Arc<TransportConfig>; 2], options: &Options) -> [Arc<ServerConfig>; 2] {
