@@ -14,6 +14,7 @@ await using node = await MaculaNode.start({
   name: "examples@localhost:4435",
   realm: "demo",
   cookie: "examples",
+  print: (text) => process.stdout.write(text),
 });
 
 // A process waits for messages of one shape, and answers each.
