@@ -1,4 +1,3 @@
-export { Admission } from "./admission.ts";
 export { backoffMs } from "./backoff.ts";
 export { subjectPublicKeyInfo } from "./certificate-key.ts";
 export {
@@ -6,20 +5,18 @@ export {
   closeCode,
   closeCodeName,
   type Ending,
-  endingError,
   endingOf,
   wireReason,
 } from "./codes.ts";
 export {
   type AuthenticatedPeer,
   Handshake,
-  type HandshakeInput,
   type HandshakeOutput,
   type HandshakeSetup,
 } from "./handshake.ts";
-export { Heartbeat, type HeartbeatInput, type HeartbeatOptions, type HeartbeatOutput } from "./heartbeat.ts";
-export { Lanes, type LanesOptions } from "./lanes.ts";
-export { Link, type LinkInput, type LinkOutput } from "./link.ts";
+export { Heartbeat, type HeartbeatOutput } from "./heartbeat.ts";
+export { Lanes } from "./lanes.ts";
+export { Link, type LinkOutput } from "./link.ts";
 export {
   type Answer,
   decodeHandshake,
@@ -28,13 +25,10 @@ export {
   type Hello,
   handshakeBytesMax,
   type Introduction,
-  type Proof,
-  type Role,
   signedBytes,
-  type Transcript,
 } from "./messages.ts";
 export { type LinkOptions, type PoolOptions, resolveLinkOptions, resolvePoolOptions } from "./options.ts";
 export { Pool } from "./pool.ts";
-export type { ConnectionNumber, PoolInput, PoolOutput, PoolPeer } from "./pool-messages.ts";
+export type { ConnectionNumber, PoolOutput, PoolPeer } from "./pool-messages.ts";
 export { Schedule } from "./schedule.ts";
 export { Tickets } from "./tickets.ts";

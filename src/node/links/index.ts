@@ -1,3 +1,2 @@
-export type { LinkCounters } from "./counters.ts";
 export { Links } from "./links.ts";
-export type { LinkDelivery, LinkNews, LinkStats, LinksSetup, LinksStats } from "./types.ts";
+export type { LinkDelivery, LinkNews, LinksSetup, LinksStats } from "./types.ts";
