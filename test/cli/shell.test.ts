@@ -213,6 +213,18 @@ test("two shells at once do not share variables", async () => {
   expect(two).toMatch(/undefined/);
 });
 
+test("promises are tracked, and slow, only while a shell is open", async () => {
+  // Node.js notes an id on each promise while an async hook is on.
+  const tracked = (): boolean => Object.getOwnPropertySymbols(new Promise(() => {})).length > 0;
+  const socket = await open(true);
+  const screen = new Screen(socket);
+  await screen.shows("> ");
+  expect(tracked()).toBe(true);
+  screen.type("\u0004");
+  await once(socket.resume(), "close");
+  await expect.poll(tracked).toBe(false);
+});
+
 test("closing the node ends its shells", async () => {
   const socket = await open(true);
   await new Screen(socket).shows("> ");

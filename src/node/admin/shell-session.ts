@@ -1,5 +1,5 @@
-import { type REPLEval, type REPLServer, start } from "node:repl";
-import type { Duplex } from "node:stream";
+import type { REPLEval, REPLServer } from "node:repl";
+import { type Duplex, PassThrough } from "node:stream";
 import { inspect } from "node:util";
 import { MeshError } from "../../base/errors.ts";
 import {
@@ -19,6 +19,7 @@ import {
 import type { Self } from "../../process/types.ts";
 import type { AdminNode } from "./admin-node.ts";
 import { LineFeed } from "./line-feed.ts";
+import { replEnded, startRepl } from "./repl.ts";
 import { shellCommands } from "./shell-commands.ts";
 
 export interface ShellSessionOptions {
@@ -73,9 +74,10 @@ export class ShellSession {
   async #start(self: Self): Promise<void> {
     const { node, stream, terminal, historyFile } = this.#options;
     const lines = terminal ? undefined : new LineFeed(stream);
-    const server = start({
+    const keys = new PassThrough();
+    const server = await startRepl({
       prompt: terminal ? `${node.name}> ` : "",
-      input: lines?.output ?? stream,
+      input: lines?.output ?? keys,
       output: stream,
       terminal,
       useColors: terminal,
@@ -90,14 +92,24 @@ export class ShellSession {
     const left = new Promise<void>((resolve) => {
       server.once("exit", resolve);
       stream.once("close", resolve);
+      // It may have gone while the REPL was being loaded.
+      if (stream.destroyed) resolve();
     });
     awaitPromises(server);
-    lines?.feed(server);
     const print = (text: string): void => void stream.write(text);
     Object.assign(server.context, hostTypes, shellCommands({ node, self, print }));
-    if (terminal && historyFile !== undefined) server.setupHistory(historyFile, () => {});
+    if (terminal) {
+      // What is typed before the history is read would not get into it.
+      if (historyFile !== undefined) {
+        await new Promise((resolve) => server.setupHistory(historyFile, resolve));
+      }
+      stream.pipe(keys);
+    }
+    lines?.feed(server);
+    if (this.#ended || stream.destroyed) server.close();
     await left;
     server.close();
+    replEnded();
   }
 }
 
