@@ -463,6 +463,15 @@ impl NativeEngine {
         })
     }
 
+    /// The peer's SubjectPublicKeyInfo in DER; empty while it is not known.
+    #[napi]
+    pub fn public_key(&self, connection: f64) -> Result<Buffer, NodeError> {
+        self.shared.with(0.0, |core| {
+            let key = core.engine.peer_public_key(connection as u64)?;
+            Ok(key.unwrap_or_default().into())
+        })
+    }
+
     #[napi]
     pub fn remote_address(&self, connection: f64) -> Result<NativeAddress, NodeError> {
         self.shared.with(0.0, |core| {

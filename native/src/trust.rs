@@ -121,9 +121,14 @@ pub struct Verifier {
     peers: Arc<Peers>,
 }
 
-pub fn node_id(leaf: &CertificateDer<'_>) -> Option<NodeId> {
+/// The SubjectPublicKeyInfo of a certificate, DER.
+pub fn public_key(leaf: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let certificate = EndEntityCert::try_from(leaf).ok()?;
-    let spki = certificate.subject_public_key_info();
+    Some(certificate.subject_public_key_info().to_vec())
+}
+
+pub fn node_id(leaf: &CertificateDer<'_>) -> Option<NodeId> {
+    let spki = public_key(leaf)?;
     digest::digest(&digest::SHA256, &spki).as_ref().try_into().ok()
 }
 

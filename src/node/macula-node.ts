@@ -148,7 +148,7 @@ export class MaculaNode implements AsyncDisposable {
     const modules = await loadExportedFiles(configuration.exports);
     const identityOptions = await identityOptionsOf(configuration, formatNodeName(wanted), log);
     const identity = await nodeIdentity(identityOptions);
-    const trust = { authorities: identity.authorities };
+    const trust = { authorities: identity.authorities, realm: configuration.realm };
     const endpoint = await QuicEndpoint.listen({
       ...(configuration.host === "::" ? {} : { host: configuration.host }),
       port: configuration.port ?? wanted.port,

@@ -4,7 +4,6 @@ import type { Authority } from "../../src/identity/authority.ts";
 import { type NodeIdentity, ownAuthority } from "../../src/identity/index.ts";
 import { identityCrypto } from "../../src/io/crypto.ts";
 import { nodeIdentity, openIdentityStore } from "../../src/io/identity-store.ts";
-import { isAdmitted } from "../../src/io/peer-certificate.ts";
 import { QuicEndpoint } from "../../src/io/quic/index.ts";
 import { authorityPem } from "./own-authority-support.ts";
 import { expiredIdentity, futureIdentity, strangerIdentity, testIdentity } from "./support.ts";
@@ -15,7 +14,7 @@ afterEach(async () => {
 });
 
 async function listen(identity: NodeIdentity): Promise<QuicEndpoint> {
-  const trust = { authorities: identity.authorities };
+  const trust = { authorities: identity.authorities, realm: identity.realm };
   const endpoint = await QuicEndpoint.listen({ host: "127.0.0.1", port: 0, identity, trust });
   endpoints.push(endpoint);
   return endpoint;
@@ -41,7 +40,7 @@ describe("DESIGN §3: identities in the engine", () => {
     const [one, other] = [await testIdentity(shared), await testIdentity(shared)];
     const connection = await meet(one, other);
     expect(connection.peerNodeId).toBe(other.nodeId);
-    expect(isAdmitted(connection.peerCertificates[0] as Uint8Array, "demo", other.nodeId)).toBe(true);
+    expect(connection.peerPublicKey).toEqual(Buffer.from(other.publicKey));
   });
 
   test("another cookie or another realm is WRONG_REALM", async () => {
@@ -78,6 +77,13 @@ describe("DESIGN §3: identities in the engine", () => {
       const [one, other] = [await memoryIdentity(authority), await memoryIdentity(authority)];
       expect((await meet(one, other)).peerNodeId).toBe(other.nodeId);
     }
+  });
+
+  test("one authority of the user's own for two realms keeps them apart", async () => {
+    const pem = await authorityPem(generateKeyPairSync("ec", { namedCurve: "prime256v1" }));
+    const demo = await memoryIdentity(await ownAuthority("demo", pem, identityCrypto));
+    const other = await memoryIdentity(await ownAuthority("other", pem, identityCrypto));
+    await expect(meet(demo, other)).rejects.toMatchObject({ code: "WRONG_REALM" });
   });
 
   test("after a renewal the node is the same", async () => {

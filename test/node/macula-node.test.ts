@@ -46,7 +46,12 @@ test("connect is true or false, as net_kernel:connect_node, and both sides list 
 test("a message to a registered name of the other node keeps its types", async () => {
   const one = await start();
   const two = await start();
-  const message = { any: "term", bytes: Uint8Array.of(65), list: [1, 2.5, 3n], nested: tuple(atom("ok"), null) };
+  const message = {
+    any: "term",
+    bytes: Uint8Array.of(65),
+    list: [1, 2.5, 3n],
+    nested: tuple(atom("ok"), null),
+  };
   const received = new Promise<Term>((resolve) => {
     one.spawn(async (self) => resolve(await self.receive()), { name: "inbox" });
   });

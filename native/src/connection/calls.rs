@@ -10,7 +10,7 @@ use crate::{
     engine::{Engine, EngineError},
     events::Close,
     tickets::Ticket,
-    trust::{node_id, Chain, NodeId},
+    trust::{node_id, public_key, Chain, NodeId},
 };
 
 /// The head of a record in a batch of writes: connection f64, stream f64, length u32, flags u32 (bit 0: finish; bit 1,
@@ -196,6 +196,12 @@ impl Engine {
     /// The peer's certificates, leaf first; nothing before they are known, or after the connection is gone.
     pub fn peer_chain(&mut self, handle: u64) -> Result<Vec<CertificateDer<'static>>, EngineError> {
         Ok(self.connection(handle)?.peer_chain().unwrap_or_default())
+    }
+
+    /// The peer's SubjectPublicKeyInfo; nothing while `peer_chain` is empty.
+    pub fn peer_public_key(&mut self, handle: u64) -> Result<Option<Vec<u8>>, EngineError> {
+        let chain = self.peer_chain(handle)?;
+        Ok(chain.first().and_then(public_key))
     }
 
     pub fn peer_node_id(&mut self, handle: u64) -> Result<Option<NodeId>, EngineError> {

@@ -123,6 +123,12 @@ export class QuicConnection {
     return this.#certificates;
   }
 
+  /** The peer's public key (SubjectPublicKeyInfo, DER), whose SHA-256 is its node id; known when that is. */
+  get peerPublicKey(): Uint8Array {
+    if (this.#isClosed) throw new MeshError("CLOSED", "the connection is closed");
+    return this.#core.native.publicKey(this.handle);
+  }
+
   get alpn(): string {
     return this.#alpn;
   }

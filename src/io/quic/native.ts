@@ -41,6 +41,7 @@ export interface NativeEngine {
   ): number;
   info(connection: number): { alpn: string; nodeId: Uint8Array; remote: NativeAddress; early: boolean };
   certificates(connection: number): Uint8Array[];
+  publicKey(connection: number): Uint8Array;
   remoteAddress(connection: number): NativeAddress;
   closeReason(connection: number): NativeClose | null;
   close(connection: number, code: number, reason: Uint8Array, now: number): void;
