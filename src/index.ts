@@ -18,7 +18,13 @@ export {
   Tuple,
   tuple,
 } from "./etf/index.ts";
-export type { Log } from "./node/log.ts";
+export {
+  type ConfigurationSources,
+  type LoadedConfiguration,
+  loadConfiguration,
+} from "./node/configuration.ts";
+export type { Configuration, ConfigurationInput } from "./node/configuration-schema.ts";
+export { type ClosableLog, createLog, type Log, type LogOptions, silentLog } from "./node/log.ts";
 export {
   MaculaNode,
   type MaculaNodeEvents,
