@@ -67,7 +67,9 @@ async function installPeers() {
     await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], { env });
   }
   for (const { program, packages: names } of missing.filter((peer) => !has(peer.program))) {
-    console.log(`!! ${program} is missing: the tests against it ${isCi ? "FAIL" : "are SKIPPED"}. Install: apt-get install ${names.join(" ")}`);
+    console.log(
+      `!! ${program} is missing: the tests against it ${isCi ? "FAIL" : "are SKIPPED"}. Install: apt-get install ${names.join(" ")}`,
+    );
     if (isCi) record(`install ${program}`, false);
   }
 }
@@ -79,7 +81,9 @@ async function cargo() {
   heading("cargo test");
   const { code, output } = await run("cargo", ["test", "--locked", "--no-default-features"], { cwd });
   let counted = 0;
-  for (const [, passed, failed, ignored] of output.matchAll(/test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/g)) {
+  for (const [, passed, failed, ignored] of output.matchAll(
+    /test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/g,
+  )) {
     totals.passed += Number(passed);
     totals.failed += Number(failed);
     totals.skipped += Number(ignored);
@@ -105,7 +109,8 @@ async function vitest() {
     totals.failed += results.numFailedTests;
     totals.skipped += results.numPendingTests + results.numTodoTests;
     for (const file of results.testResults) {
-      for (const test of file.assertionResults.filter(({ status }) => status === "failed")) failures.push(test.fullName);
+      for (const test of file.assertionResults.filter(({ status }) => status === "failed"))
+        failures.push(test.fullName);
     }
     // A file that did not even load, or an unhandled error, has no failed test of its own.
     if (code !== 0 && results.numFailedTests === 0) record("vitest", false);
@@ -126,6 +131,17 @@ await check("dead code", "node_modules/.bin/knip", []);
 await check("build", node, ["scripts/build.mjs"]);
 await cargo();
 await vitest();
+await check("the package, installed elsewhere", node, ["scripts/check-package.mjs"]);
+await check("demo", node, ["dist/cli/demo/main.js"]);
+// The engine is compiled once and must load in every supported Node.
+const node24 = ["exec", "--yes", "--package=node@24", "--", "node"];
+await check("demo on Node 24", "npm", [...node24, "dist/cli/demo/main.js"]);
+await check("API tests on Node 24", "npm", [
+  ...node24,
+  "node_modules/vitest/vitest.mjs",
+  "run",
+  "test/node/macula-node",
+]);
 
 if (failures.length > 0) console.log(`\nfailed:\n${failures.map((name) => `  ${name}`).join("\n")}`);
 console.log(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
