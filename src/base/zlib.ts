@@ -9,7 +9,7 @@ const windowBits = 15;
 
 /** `bytes` as a zlib stream (RFC 1950). `level` from 0 (stored) to 9 (smallest). */
 export function deflateZlib(bytes: Uint8Array, level: number): Uint8Array<ArrayBuffer> {
-  return deflate(bytes, { level: level as 6 });
+  return deflate(bytes, { level });
 }
 
 /**

@@ -17,5 +17,5 @@ export {
 } from "./node-identity.ts";
 export { ownAuthority, ownIdentity } from "./own-authority.ts";
 export { certificatesFromPem, certificatesToPem, privateKeyToPem } from "./pem.ts";
-export { nodeUri, parseNodeUri, parseRealmName } from "./realm.ts";
+export { parseNodeUri, parseRealmName } from "./realm.ts";
 export { renewAt } from "./renewal.ts";

@@ -1,7 +1,6 @@
 export type { ChildSpec } from "./child.ts";
 export { decodeSignal, encodeSignal, signalFrame } from "./codec.ts";
 export {
-  errorOf,
   isDownMessage,
   isExitMessage,
   isOrderly,
@@ -9,7 +8,7 @@ export {
   RemoteError,
   reasonOf,
 } from "./exit.ts";
-export { type ExportedModule, type PlainFunction, SelfFunction, withSelf } from "./exports.ts";
+export { type ExportedModule, SelfFunction, withSelf } from "./exports.ts";
 export {
   type Caller,
   type From,
@@ -21,9 +20,9 @@ export {
 } from "./gen-server.ts";
 export type { ProcessCounters, ProcessOutput } from "./kernel.ts";
 export { any, is, matches, oneOf, type Pattern, where } from "./match.ts";
-export type { ProcessLimits, ProcessOptions, ProcessSurroundings } from "./options.ts";
+export type { ProcessLimits, ProcessOptions } from "./options.ts";
 export { type ProcessInput, ProcessRuntime } from "./runtime.ts";
-export type { Signal, SignalSink } from "./signals.ts";
+export type { Signal } from "./signals.ts";
 export { type ChildState, Supervisor } from "./supervisor.ts";
 export type { SupervisorOptions } from "./supervisor-server.ts";
 export type {
