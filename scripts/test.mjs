@@ -131,6 +131,14 @@ await check("dead code", "node_modules/.bin/knip", []);
 await check("build", node, ["scripts/build.mjs"]);
 await cargo();
 await vitest();
+await check("build of benches and fuzzers", node, [
+  "node_modules/typescript/bin/tsc",
+  "-p",
+  "tsconfig.bench.json",
+]);
+// Short forms of `npm run fuzz` and `npm run soak`.
+await check("fuzz", node, ["build/fuzz/main.js", "--seconds", "10"]);
+await check("soak", node, ["scripts/soak-quic.mjs", "--seconds", "10"]);
 await check("the package, installed elsewhere", node, ["scripts/check-package.mjs"]);
 await check("demo", node, ["dist/cli/demo/main.js"]);
 // The engine is compiled once and must load in every supported Node.
