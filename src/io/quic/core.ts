@@ -28,15 +28,18 @@ const copyBelowBytes = 4_096;
 /** With less room than this a new slab is begun. */
 const slabRestBytes = 16 * 1024;
 
+/** Buffers that are shared by all endpoints of the thread: a process with a thousand of them needs no more. */
+let slab: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+let slabUsed = 0;
+/** Not just one: a handler may make another endpoint deliver, or this one again. */
+const spareEvents: Float64Array<ArrayBuffer>[] = [];
+
 /** Events to objects, and small writes to batches. One per endpoint. */
 export class QuicCore {
   readonly native: NativeEngine;
   readonly host: CoreHost;
   readonly batch = new WriteBatch(batchBytes);
   readonly connections = new Map<number, QuicConnection>();
-  readonly #events = new Float64Array(eventsPerCall * eventWords);
-  #slab = new Uint8Array(0);
-  #slabUsed = 0;
 
   constructor(native: NativeEngine, host: CoreHost) {
     this.native = native;
@@ -49,7 +52,15 @@ export class QuicCore {
 
   /** Deliver everything the engine has to tell. */
   deliver(): void {
-    const events = this.#events;
+    const events = spareEvents.pop() ?? new Float64Array(eventsPerCall * eventWords);
+    try {
+      this.#deliver(events);
+    } finally {
+      spareEvents.push(events);
+    }
+  }
+
+  #deliver(events: Float64Array<ArrayBuffer>): void {
     for (;;) {
       const count = this.native.events(events);
       for (let index = 0; index < count * eventWords; index += eventWords) {
@@ -95,21 +106,21 @@ export class QuicCore {
     readonly offset: number;
     readonly length: number;
   } {
-    const rest = this.#slab.length - this.#slabUsed;
+    const rest = slab.length - slabUsed;
     if (rest < wanted && rest < slabRestBytes) {
       // Not zeroed: the engine overwrites what is given out.
-      this.#slab = new Uint8Array(Buffer.allocUnsafeSlow(slabBytes).buffer);
-      this.#slabUsed = 0;
+      slab = new Uint8Array(Buffer.allocUnsafeSlow(slabBytes).buffer);
+      slabUsed = 0;
     }
-    const length = Math.min(wanted, this.#slab.length - this.#slabUsed);
-    return { bytes: this.#slab, offset: this.#slabUsed, length };
+    const length = Math.min(wanted, slab.length - slabUsed);
+    return { bytes: slab, offset: slabUsed, length };
   }
 
   took(count: number): Uint8Array<ArrayBuffer> {
-    const start = this.#slabUsed;
-    if (count < copyBelowBytes) return this.#slab.slice(start, start + count);
-    this.#slabUsed += count;
-    return this.#slab.subarray(start, start + count);
+    const start = slabUsed;
+    if (count < copyBelowBytes) return slab.slice(start, start + count);
+    slabUsed += count;
+    return slab.subarray(start, start + count);
   }
 
   #dispatch(kind: number, handle: number, a: number, b: number): void {

@@ -1,5 +1,5 @@
-/** Later than this by the loop's own millisecond grid does not matter; nearer deadlines are met by the next turn. */
-const nearMs = 1;
+/** Nearer deadlines (the pacing of a bulk transfer) are met by the next turn: a timer of Node's takes a millisecond. */
+const nearMs = 0.25;
 /** The longest delay that `setTimeout` takes. */
 const farMs = 2 ** 31 - 1;
 
@@ -21,8 +21,9 @@ export class EndpointTimer {
     if (due >= this.#due) return;
     this.stop();
     this.#due = due;
-    if (delayMs < nearMs) this.#immediate = setImmediate(() => this.#fire());
-    else this.#timer = setTimeout(() => this.#fire(), Math.min(delayMs, farMs));
+    if (delayMs < nearMs) this.#immediate = setImmediate(this.#fire);
+    // Rounded up: Node rounds down, and a timer that fires early would spin until it is due.
+    else this.#timer = setTimeout(this.#fire, Math.min(Math.ceil(delayMs), farMs));
   }
 
   stop(): void {
@@ -33,10 +34,10 @@ export class EndpointTimer {
     this.#due = Number.POSITIVE_INFINITY;
   }
 
-  #fire(): void {
+  readonly #fire = (): void => {
     this.#due = Number.POSITIVE_INFINITY;
     this.#timer = undefined;
     this.#immediate = undefined;
     this.#onFire();
-  }
+  };
 }
