@@ -1,14 +1,11 @@
 import type { Machine } from "../base/machine.ts";
 import { Queue } from "../base/queue.ts";
 import { after, type Instant } from "../base/time.ts";
+import { atom, decode, encode, type Term, Tuple, tuple } from "../etf/index.ts";
 
-/*
- * Payload of a HEARTBEAT frame (0x02), which travels as one datagram: kind u8 (0 question, 1 answer), sequence u32.
- * The answer repeats the sequence of its question.
- */
-const question = 0;
-const answer = 1;
-const payloadLength = 5;
+// Payload of a HEARTBEAT frame (0x02), which travels as one datagram: `{ping, Sequence}`, answered by `{pong, Sequence}`.
+const ping = atom("ping");
+const pong = atom("pong");
 
 export interface HeartbeatOptions {
   readonly heartbeatIntervalMs: number;
@@ -86,14 +83,12 @@ export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
   }
 
   #onPayload(payload: Uint8Array, now: Instant): void {
-    // A datagram that is not a heartbeat of ours is dropped: later versions may send longer ones.
-    if (payload.length !== payloadLength) return;
-    if (payload[0] === question) {
-      const reply = payload.slice();
-      reply[0] = answer;
-      this.#outputs.push({ type: "send", payload: reply });
-    } else if (payload[0] === answer) {
-      const sequence = new DataView(payload.buffer, payload.byteOffset).getUint32(1);
+    const heartbeat = decodeHeartbeat(payload);
+    // A datagram that is not a heartbeat of ours is dropped: later versions may send others.
+    if (heartbeat === undefined) return;
+    const { kind, sequence } = heartbeat;
+    if (kind === ping) this.#outputs.push({ type: "send", payload: encode(tuple(pong, sequence)) });
+    else if (kind === pong) {
       const asked = this.#asked.find((each) => each.sequence === sequence);
       if (asked === undefined) return;
       this.#asked = this.#asked.filter((each) => each.sequence > sequence);
@@ -123,12 +118,26 @@ export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
   }
 
   #ask(now: Instant): void {
-    const payload = new Uint8Array(payloadLength);
-    payload[0] = question;
     this.#sequence = (this.#sequence + 1) >>> 0;
-    new DataView(payload.buffer).setUint32(1, this.#sequence);
     if (this.#asked.length >= 16) this.#asked.shift();
     this.#asked.push({ sequence: this.#sequence, at: now });
-    this.#outputs.push({ type: "send", payload });
+    this.#outputs.push({ type: "send", payload: encode(tuple(ping, this.#sequence)) });
+  }
+}
+
+/** Well above what a heartbeat takes: whatever is longer is not looked at. */
+const payloadBytesMax = 64;
+
+function decodeHeartbeat(
+  payload: Uint8Array,
+): { readonly kind: Term; readonly sequence: number } | undefined {
+  if (payload.length > payloadBytesMax) return undefined;
+  try {
+    const term = decode(payload);
+    if (!(term instanceof Tuple) || term.length !== 2) return undefined;
+    const [kind, sequence] = term.elements as readonly Term[];
+    return Number.isInteger(sequence) ? { kind, sequence: sequence as number } : undefined;
+  } catch {
+    return undefined;
   }
 }
