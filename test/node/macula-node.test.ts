@@ -1,36 +1,6 @@
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { atom, type Term, tuple } from "../../src/etf/index.ts";
-import { MaculaNode, type MaculaNodeOptions } from "../../src/node/macula-node.ts";
-
-const cookie = "kq3v7xw2nfp5z6hjt4rmdycb8sgae9lu";
-const open: MaculaNode[] = [];
-
-async function start(options: Partial<MaculaNodeOptions> = {}): Promise<MaculaNode> {
-  const node = await MaculaNode.start({
-    name: "node@localhost:0",
-    realm: "test",
-    cookie,
-    stateDir: null,
-    host: "127.0.0.1",
-    ...options,
-  });
-  open.push(node);
-  return node;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((node) => node.close()));
-});
-
-/** What the next `nodeDown` (or other event) of `node` says. */
-function next<Name extends Parameters<MaculaNode["on"]>[0]>(node: MaculaNode, event: Name): Promise<unknown> {
-  return new Promise((resolve) => {
-    const off = node.on(event, (news) => {
-      off();
-      resolve(news);
-    });
-  });
-}
+import { next, start } from "./support/nodes.ts";
 
 test("connect is true or false, as net_kernel:connect_node, and both sides list each other", async () => {
   const one = await start();
