@@ -37,3 +37,20 @@ export function parseNodeName(text: string): NodeName {
 export function formatNodeName({ name, host, port }: NodeName): string {
   return `${name}@${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
+
+/** Names looked up lately, since a program sends to the same few nodes again and again. */
+const known = new Map<string, string>();
+const knownMax = 4_096;
+
+/**
+ * The one form of a node name, with its port: `node1@localhost` becomes `node1@localhost:4433`.
+ * @throws MeshError `CONFIGURATION` when it is not one.
+ */
+export function canonicalNodeName(text: string): string {
+  const found = known.get(text);
+  if (found !== undefined) return found;
+  const canonical = formatNodeName(parseNodeName(text));
+  if (known.size >= knownMax) known.clear();
+  known.set(text, canonical);
+  return canonical;
+}

@@ -240,7 +240,7 @@ export class MaculaNode implements AsyncDisposable {
     args: readonly Term[],
     options?: SpawnOnOptions,
   ): Promise<Pid> {
-    return this.#runtime.spawnOn(formatNodeName(parseNodeName(node)), module, name, args, options);
+    return this.#runtime.spawnOn(node, module, name, args, options);
   }
 
   /**
@@ -254,7 +254,7 @@ export class MaculaNode implements AsyncDisposable {
     args: readonly Term[],
     options?: TimeoutOptions,
   ): Promise<Term> {
-    return this.#runtime.rpc(formatNodeName(parseNodeName(node)), module, name, args, options);
+    return this.#runtime.rpc(node, module, name, args, options);
   }
 
   /**

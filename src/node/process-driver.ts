@@ -1,3 +1,4 @@
+import { canonicalNodeName } from "../base/node-name.ts";
 import { monotonicNow } from "../io/clock.ts";
 import {
   type ProcessInput,
@@ -7,7 +8,7 @@ import {
 } from "../process/index.ts";
 import { Deadlines } from "./links/deadlines.ts";
 
-type Driven = "sink" | "clock" | "wake" | "later";
+type Driven = "sink" | "clock" | "wake" | "later" | "canonicalNode";
 
 /** Runs a process runtime in the event loop: its deadlines on one timer, its outputs to `perform`. */
 export class ProcessDriver {
@@ -26,6 +27,7 @@ export class ProcessDriver {
       clock: monotonicNow,
       wake: () => this.#drainSoon(),
       later: setImmediate,
+      canonicalNode: canonicalNodeName,
     });
   }
 

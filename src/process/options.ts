@@ -13,6 +13,8 @@ export interface ProcessSurroundings {
   readonly wake: () => void;
   /** Runs its argument in the next turn of the event loop (`setImmediate`). Default: as a promise job. */
   readonly later?: (run: () => void) => void;
+  /** Gives a node name that a program wrote its one form; throws MeshError for what is none. Default: as it is. */
+  readonly canonicalNode?: (name: string) => string;
   /** Gets the text that processes print whose group leader is this node's `user`. Default: discarded. */
   readonly print?: (text: string) => void;
 }
@@ -61,6 +63,7 @@ export function resolveProcessOptions(given: ProcessOptions): ResolvedProcessOpt
     callsPerNodeMax: 1_000,
     spawnsPerNodeMax: 100_000,
     later: (run: () => void): void => void Promise.resolve().then(run),
+    canonicalNode: (name: string): string => name,
     print: (): void => undefined,
     ...given,
   };

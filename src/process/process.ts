@@ -1,5 +1,5 @@
 import { after, type Instant } from "../base/time.ts";
-import { atom, type Pid, type Reference, type Term, tuple } from "../etf/index.ts";
+import { atom, Pid, type Reference, type Term, tuple } from "../etf/index.ts";
 import { normal, ProcessExit, reasonOf } from "./exit.ts";
 import { print } from "./group-leader.ts";
 import type { Kernel } from "./kernel.ts";
@@ -129,12 +129,11 @@ export class Process extends Receiver implements Self {
 
   send(to: Destination, message: Term): boolean {
     this.#mustLive();
-    return this.kernel.send(this, to, message);
+    return this.kernel.send(this, this.#canonical(to), message);
   }
 
   drained(to: Destination): Promise<void> {
-    if (!this.alive) return rejected(new ProcessExit(this.exitReason));
-    return this.kernel.flow.drained(this, to);
+    return this.#attempt(() => this.kernel.flow.drained(this, this.#canonical(to)));
   }
 
   sleep(milliseconds: number): Promise<void> {
@@ -166,8 +165,9 @@ export class Process extends Receiver implements Self {
     args: readonly Term[],
     options?: SpawnOnOptions,
   ): Promise<Pid> {
-    if (!this.alive) return rejected(new ProcessExit(this.exitReason));
-    return this.kernel.spawner.request(this, node, module, name, args, options);
+    return this.#attempt(() =>
+      this.kernel.spawner.request(this, this.#node(node), module, name, args, options),
+    );
   }
 
   rpc(
@@ -177,8 +177,7 @@ export class Process extends Receiver implements Self {
     args: readonly Term[],
     options?: TimeoutOptions,
   ): Promise<Term> {
-    if (!this.alive) return rejected(new ProcessExit(this.exitReason));
-    return this.kernel.rpc.call(this, node, module, name, args, options);
+    return this.#attempt(() => this.kernel.rpc.call(this, this.#node(node), module, name, args, options));
   }
 
   link(pid: Pid): void {
@@ -194,7 +193,7 @@ export class Process extends Receiver implements Self {
 
   monitor(target: Destination): Reference {
     this.#mustLive();
-    return this.kernel.monitors.monitor(this, target, this.kernel.makeReference());
+    return this.kernel.monitors.monitor(this, this.#canonical(target), this.kernel.makeReference());
   }
 
   demonitor(ref: Reference, options?: DemonitorOptions): boolean {
@@ -204,7 +203,7 @@ export class Process extends Receiver implements Self {
 
   monitorNode(node: string, flag = true): void {
     this.#mustLive();
-    this.kernel.nodes.monitorNode(this, node, flag);
+    this.kernel.nodes.monitorNode(this, this.#node(node), flag);
   }
 
   monitorNodes(flag = true): void {
@@ -256,8 +255,27 @@ export class Process extends Receiver implements Self {
   }
 
   ask(to: Destination, request: (ref: Reference) => Term, options?: TimeoutOptions): Promise<Term> {
+    return this.#attempt(() => this.kernel.asks.ask(this, this.#canonical(to), request, options));
+  }
+
+  /** For what answers with a promise: its failures are all rejections. */
+  #attempt<Value>(act: () => Promise<Value>): Promise<Value> {
     if (!this.alive) return rejected(new ProcessExit(this.exitReason));
-    return this.kernel.asks.ask(this, to, request, options);
+    try {
+      return act();
+    } catch (thrown) {
+      return rejected(thrown);
+    }
+  }
+
+  #canonical(to: Destination): Destination {
+    if (typeof to === "string" || to instanceof Pid) return to;
+    const node = this.#node(to.node);
+    return node === to.node ? to : { name: to.name, node };
+  }
+
+  #node(name: string): string {
+    return this.kernel.options.canonicalNode(name);
   }
 
   #mustLive(): void {

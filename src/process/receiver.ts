@@ -276,7 +276,7 @@ function isReceiveOptions(value: unknown): value is ReceiveOptions {
 }
 
 /** A rejection that may go unnoticed. */
-export function rejected(failure: Error): Promise<never> {
+export function rejected(failure: unknown): Promise<never> {
   const promise = Promise.reject(failure);
   promise.catch(ignore);
   return promise;
