@@ -4,6 +4,7 @@ pub mod connection;
 pub mod engine;
 pub mod events;
 mod icmp;
+pub mod keys;
 #[cfg(feature = "node")]
 mod node;
 pub mod options;

@@ -128,8 +128,14 @@ pub fn public_key(leaf: &CertificateDer<'_>) -> Option<Vec<u8>> {
 }
 
 pub fn node_id(leaf: &CertificateDer<'_>) -> Option<NodeId> {
-    let spki = public_key(leaf)?;
-    digest::digest(&digest::SHA256, &spki).as_ref().try_into().ok()
+    public_key(leaf).map(|key| key_id(&key))
+}
+
+/// The node id of a SubjectPublicKeyInfo.
+pub fn key_id(public_key: &[u8]) -> NodeId {
+    let mut id = NodeId::default();
+    id.copy_from_slice(digest::digest(&digest::SHA256, public_key).as_ref());
+    id
 }
 
 /// The server name that carries the expected node id to the verifier. It is never sent (no SNI).

@@ -6,30 +6,36 @@ import {
   hash,
   type KeyObject,
   scrypt as nodeScrypt,
-  sign,
-  verify,
   webcrypto,
 } from "node:crypto";
 import type { CoreCrypto } from "../base/crypto.ts";
 import { MeshError } from "../base/errors.ts";
-import { type IdentityCrypto, isP256, type KeyPair } from "../identity/crypto.ts";
+import type { IdentityCrypto, KeyPair } from "../identity/crypto.ts";
+import { loadNative, type NativeKey } from "./quic/native.ts";
 
-/** Public keys kept parsed, for `verify`: parsing one costs as much as the verification itself. */
-const publicKeysMax = 1_024;
+const signatureLength = 64;
 
 /**
- * The cores' crypto with a node's own key.
+ * The cores' crypto with a node's own key. Signatures are the engine's: OpenSSL takes half a millisecond to import a
+ * public key, and each peer's is used once.
  * @param privateKey P-256, PKCS #8, DER.
- * @throws MeshError `CONFIGURATION` when it is not such a key.
+ * @throws MeshError `CONFIGURATION` when it is not such a key, `UNSUPPORTED` without the engine.
  */
 export function coreCrypto(privateKey: Uint8Array): CoreCrypto {
-  const own = importPrivateKey({ key: Buffer.from(privateKey), format: "der", type: "pkcs8" });
-  if (own.asymmetricKeyDetails?.namedCurve !== "prime256v1") {
-    throw new MeshError("CONFIGURATION", "the key of a node is a P-256 key");
+  const { NativeKey, verifySignature } = loadNative();
+  let own: NativeKey;
+  try {
+    own = new NativeKey(privateKey);
+  } catch (cause) {
+    throw new MeshError("CONFIGURATION", "the key of a node is a P-256 key", { cause });
   }
   return {
     sha256,
-    sign: (bytes) => plain(sign("sha256", bytes, { key: own, dsaEncoding: "ieee-p1363" })),
+    sign: (bytes) => {
+      const signature = new Uint8Array(signatureLength);
+      own.sign(bytes, signature);
+      return signature;
+    },
     verify: verifySignature,
   };
 }
@@ -98,32 +104,4 @@ function exportPair(privateKey: KeyObject): KeyPair {
 /** The same bytes without Buffer's own methods: its `slice` is a view, where everybody else expects a copy. */
 function plain(buffer: Buffer): Uint8Array {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
-}
-
-/** Keys by their SubjectPublicKeyInfo, the one used longest ago first. */
-const publicKeys = new Map<string, KeyObject>();
-
-/** Never throws: all three arguments may come from a hostile peer. */
-function verifySignature(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
-  if (signature.length !== 64) return false;
-  try {
-    const key = importPublicKey(publicKey);
-    return key !== undefined && verify("sha256", bytes, { key, dsaEncoding: "ieee-p1363" }, signature);
-  } catch {
-    return false;
-  }
-}
-
-/** `undefined` for anything but P-256 in the one encoding we use: OpenSSL's parser never sees another. */
-function importPublicKey(publicKey: Uint8Array): KeyObject | undefined {
-  if (!isP256(publicKey)) return undefined;
-  const der = Buffer.from(publicKey);
-  const name = der.toString("latin1");
-  const known = publicKeys.get(name);
-  // A point that is not on the curve throws here, and is not kept.
-  const key = known ?? createPublicKey({ key: der, format: "der", type: "spki" });
-  publicKeys.delete(name);
-  publicKeys.set(name, key);
-  if (publicKeys.size > publicKeysMax) publicKeys.delete(publicKeys.keys().next().value as string);
-  return key;
 }

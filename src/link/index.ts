@@ -1,5 +1,4 @@
 export { backoffMs } from "./backoff.ts";
-export { subjectPublicKeyInfo } from "./certificate-key.ts";
 export {
   type CloseCodeName,
   closeCode,
@@ -9,7 +8,6 @@ export {
   wireReason,
 } from "./codes.ts";
 export {
-  type AuthenticatedPeer,
   Handshake,
   type HandshakeOutput,
   type HandshakeSetup,

@@ -10,7 +10,7 @@ use crate::{
     engine::{Engine, EngineError},
     events::Close,
     tickets::Ticket,
-    trust::{node_id, public_key, Chain, NodeId},
+    trust::{key_id, node_id, public_key, Chain, NodeId},
 };
 
 /// The head of a record in a batch of writes: connection f64, stream f64, length u32, flags u32 (bit 0: finish; bit 1,
@@ -198,10 +198,13 @@ impl Engine {
         Ok(self.connection(handle)?.peer_chain().unwrap_or_default())
     }
 
-    /// The peer's SubjectPublicKeyInfo; nothing while `peer_chain` is empty.
-    pub fn peer_public_key(&mut self, handle: u64) -> Result<Option<Vec<u8>>, EngineError> {
+    /// The peer's node id and SubjectPublicKeyInfo; nothing while `peer_chain` is empty.
+    pub fn peer(&mut self, handle: u64) -> Result<Option<(NodeId, Vec<u8>)>, EngineError> {
         let chain = self.peer_chain(handle)?;
-        Ok(chain.first().and_then(public_key))
+        let Some(key) = chain.first().and_then(public_key) else {
+            return Ok(None);
+        };
+        Ok(Some((key_id(&key), key)))
     }
 
     pub fn peer_node_id(&mut self, handle: u64) -> Result<Option<NodeId>, EngineError> {

@@ -34,9 +34,9 @@ export class SessionTicket {
   readonly native: NativeTicket;
 
   /** @internal */
-  constructor(native: NativeTicket) {
+  constructor(native: NativeTicket, nodeId: NodeId) {
     this.native = native;
-    this.nodeId = nodeIdFromBytes(native.nodeId());
+    this.nodeId = nodeId;
   }
 }
 
@@ -44,6 +44,11 @@ export class SessionTicket {
 export type EarlyData = "none" | "offered" | "accepted" | "rejected";
 
 const textEncoder = new TextEncoder();
+/** A node id and a P-256 key, with room to spare. */
+const peerBytes = new Uint8Array(512);
+const nodeIdLength = 32;
+/** No UDP payload is longer. */
+const datagramBytes = new Uint8Array(65_527);
 
 /** A connection to an authenticated peer. It outlives its streams and changes of address. */
 export class QuicConnection {
@@ -73,7 +78,9 @@ export class QuicConnection {
   readonly #undelivered: QuicStream[] = [];
   #alpn = "";
   #peerNodeId: NodeId | undefined;
-  #remote: QuicAddress;
+  #peerPublicKey: Uint8Array | undefined;
+  /** As far as it was asked for: most programs do not. */
+  #remote: QuicAddress | undefined;
   #certificates: readonly Uint8Array[] | undefined;
   #earlyData: EarlyData = "none";
   #isEstablished = false;
@@ -104,13 +111,12 @@ export class QuicConnection {
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    this.#remote = { host: "", port: 0 };
-    this.#learn();
     if (early) this.#earlyData = side === "client" ? "offered" : "accepted";
   }
 
   /** The peer's node id; for a dial without ticket known from the end of the handshake on. */
   get peerNodeId(): NodeId {
+    if (this.#peerNodeId === undefined) this.#learnPeer();
     if (this.#peerNodeId === undefined) throw new MeshError("UNSUPPORTED", "the peer is not known yet");
     return this.#peerNodeId;
   }
@@ -123,17 +129,21 @@ export class QuicConnection {
     return this.#certificates;
   }
 
-  /** The peer's public key (SubjectPublicKeyInfo, DER), whose SHA-256 is its node id; known when that is. */
+  /** The peer's public key (SubjectPublicKeyInfo, DER), whose SHA-256 is its node id; known from the end of the handshake on. */
   get peerPublicKey(): Uint8Array {
-    if (this.#isClosed) throw new MeshError("CLOSED", "the connection is closed");
-    return this.#core.native.publicKey(this.handle);
+    if (this.#peerPublicKey === undefined) this.#learnPeer();
+    if (this.#peerPublicKey === undefined) throw new MeshError("UNSUPPORTED", "the peer is not known yet");
+    return this.#peerPublicKey;
   }
 
+  /** The protocol agreed on; empty while it is not known. */
   get alpn(): string {
+    if (this.#alpn === "" && !this.#isClosed) this.#alpn = this.#core.native.alpn(this.handle);
     return this.#alpn;
   }
 
   get remoteAddress(): QuicAddress {
+    this.#remote ??= this.#core.native.remoteAddress(this.handle);
     return this.#remote;
   }
 
@@ -261,8 +271,8 @@ export class QuicConnection {
       case eventKind.ticket:
         return this.#deliverTickets();
       case eventKind.address:
-        this.#remote = this.#core.native.remoteAddress(this.handle);
-        return this.#core.call(this.onAddressChange, this.#remote);
+        this.#remote = undefined;
+        return this.#core.call(this.onAddressChange, this.remoteAddress);
       case eventKind.earlyRejected:
         return this.#onEarlyRejected();
       default:
@@ -270,11 +280,12 @@ export class QuicConnection {
     }
   }
 
-  #learn(): void {
-    const info = this.#core.native.info(this.handle);
-    this.#remote = info.remote;
-    if (info.alpn !== "") this.#alpn = info.alpn;
-    if (info.nodeId.some((byte) => byte !== 0)) this.#peerNodeId = nodeIdFromBytes(info.nodeId);
+  #learnPeer(): void {
+    if (this.#isClosed) return;
+    const length = this.#core.native.peer(this.handle, peerBytes);
+    if (length === 0) return;
+    this.#peerNodeId = nodeIdFromBytes(peerBytes.subarray(0, nodeIdLength));
+    this.#peerPublicKey = peerBytes.slice(nodeIdLength, length);
   }
 
   /** @internal A dial with a ticket knows what the ticket knows. */
@@ -284,7 +295,8 @@ export class QuicConnection {
   }
 
   #onSecured(): void {
-    this.#learn();
+    this.#learnPeer();
+    this.#alpn = this.#core.native.alpn(this.handle);
     this.#isSecured = true;
     if (this.#earlyData === "offered") this.#earlyData = "accepted";
     this.#resolveSecured();
@@ -312,9 +324,9 @@ export class QuicConnection {
 
   #deliverDatagrams(): void {
     while (this.#onDatagram !== undefined && !this.#isClosed) {
-      const bytes = this.#core.native.receiveDatagram(this.handle);
-      if (bytes === null) return;
-      this.#core.call(this.#onDatagram, bytes);
+      const length = this.#core.native.receiveDatagram(this.handle, datagramBytes);
+      if (length < 0) return;
+      this.#core.call(this.#onDatagram, datagramBytes.slice(0, length));
     }
   }
 
@@ -322,7 +334,7 @@ export class QuicConnection {
     while (this.#onTicket !== undefined && !this.#isClosed) {
       const ticket = this.#core.native.takeTicket(this.handle);
       if (ticket === null) return;
-      this.#core.call(this.#onTicket, new SessionTicket(ticket));
+      this.#core.call(this.#onTicket, new SessionTicket(ticket, this.peerNodeId));
     }
   }
 
@@ -347,6 +359,8 @@ export class QuicConnection {
   /** @internal */
   end(error: MeshError | undefined): void {
     if (this.#isClosed) return;
+    // The engine is about to forget it.
+    this.#remote ??= this.#core.native.remoteAddress(this.handle);
     this.#isClosed = true;
     this.#core.connections.delete(this.handle);
     this.#core.native.release(this.handle);

@@ -160,7 +160,7 @@ export class QuicEndpoint implements AsyncDisposable {
       this.#native.setWallClock(this.#wallClock());
       const ticket = options.ticket?.native;
       const handle = this.#native.connect(target.host, target.port, expected, alpn, ticket, this.#core.now);
-      const early = this.#native.info(handle).early;
+      const early = this.#native.early(handle);
       const connection = new QuicConnection(this.#core, handle, "client", early);
       this.#core.connections.set(handle, connection);
       if (early && options.ticket !== undefined) connection.presume(alpn, options.ticket.nodeId);

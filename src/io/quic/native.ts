@@ -39,9 +39,10 @@ export interface NativeEngine {
     ticket: NativeTicket | undefined,
     now: number,
   ): number;
-  info(connection: number): { alpn: string; nodeId: Uint8Array; remote: NativeAddress; early: boolean };
+  alpn(connection: number): string;
+  early(connection: number): boolean;
+  peer(connection: number, into: Uint8Array): number;
   certificates(connection: number): Uint8Array[];
-  publicKey(connection: number): Uint8Array;
   remoteAddress(connection: number): NativeAddress;
   closeReason(connection: number): NativeClose | null;
   close(connection: number, code: number, reason: Uint8Array, now: number): void;
@@ -57,7 +58,7 @@ export interface NativeEngine {
   stop(connection: number, stream: number, code: number): void;
   setPriority(connection: number, stream: number, priority: number): void;
   sendDatagram(connection: number, bytes: Uint8Array): boolean;
-  receiveDatagram(connection: number): Uint8Array | null;
+  receiveDatagram(connection: number, into: Uint8Array): number;
   datagramSizeMax(connection: number): number;
 }
 
@@ -86,9 +87,7 @@ export interface NativeClose {
   readonly remote: NativeAddress;
 }
 
-export interface NativeTicket {
-  nodeId(): Uint8Array;
-}
+export type NativeTicket = object;
 
 export interface NativeOptions {
   readonly alpn: readonly string[];
@@ -113,6 +112,11 @@ export interface NativeOptions {
   readonly randomSeed?: Uint8Array;
 }
 
+/** The binding in `native/src/surface/keys.rs`. */
+export interface NativeKey {
+  sign(message: Uint8Array, into: Uint8Array): void;
+}
+
 interface NativeModule {
   readonly NativeEngine: new (
     identity: NativeIdentity,
@@ -122,6 +126,8 @@ interface NativeModule {
     now: number,
     unixMs: number,
   ) => NativeEngine;
+  readonly NativeKey: new (pkcs8: Uint8Array) => NativeKey;
+  verifySignature(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
 }
 
 /** `Kind` in `native/src/events.rs`. A record is `[kind, connection, a, b]`. */

@@ -127,7 +127,7 @@ export class VirtualQuicEndpoint {
         ticket?.native,
         this.#now,
       );
-      const early = this.#native.info(handle).early;
+      const early = this.#native.early(handle);
       const connection = new QuicConnection(this.#core, handle, "client", early);
       this.#core.connections.set(handle, connection);
       if (early && ticket !== undefined) connection.presume(alpn, ticket.nodeId);

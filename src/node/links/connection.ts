@@ -1,10 +1,8 @@
 import { MeshError, toError } from "../../base/errors.ts";
-import { type NodeId, nodeIdFromBytes } from "../../base/node-id.ts";
+import type { NodeId } from "../../base/node-id.ts";
 import { earliest, type Instant } from "../../base/time.ts";
-import { sha256 } from "../../io/crypto.ts";
 import type { QuicConnection, QuicStream } from "../../io/quic/index.ts";
 import {
-  type AuthenticatedPeer,
   type CloseCodeName,
   type ConnectionNumber,
   closeCode,
@@ -19,7 +17,6 @@ import {
   Link,
   type LinkOptions,
   type LinkOutput,
-  subjectPublicKeyInfo,
   wireReason,
 } from "../../link/index.ts";
 import { encodeFrame, type Frame, frameType, Inbox, ReassemblyBudget } from "../../wire/index.ts";
@@ -304,9 +301,9 @@ export class LinkConnection implements IncomingUser {
   #onEstablished(): void {
     if (this.#ended) return;
     try {
-      const peer = authenticatedPeer(this.transport);
+      const { peerNodeId: nodeId, peerPublicKey: publicKey } = this.transport;
       this.#user.onEstablished(this);
-      this.#handshake.handle({ type: "established", peer }, this.#clock());
+      this.#handshake.handle({ type: "established", peer: { nodeId, publicKey } }, this.#clock());
     } catch (error) {
       this.#broken(error);
       return;
@@ -398,17 +395,6 @@ export class LinkConnection implements IncomingUser {
         output satisfies never;
     }
   }
-}
-
-/** Whom the engine has found at the other end. */
-function authenticatedPeer({ peerCertificates, peerNodeId }: QuicConnection): AuthenticatedPeer {
-  const [certificate] = peerCertificates;
-  if (certificate === undefined) throw new MeshError("PROTOCOL", "the peer showed no certificate");
-  const publicKey = subjectPublicKeyInfo(certificate);
-  if (nodeIdFromBytes(sha256(publicKey)) !== peerNodeId) {
-    throw new MeshError("PROTOCOL", "the peer's certificate is not that of its node id");
-  }
-  return { nodeId: peerNodeId, publicKey };
 }
 
 const closeNames: Readonly<Partial<Record<string, CloseCodeName>>> = {
