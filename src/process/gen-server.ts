@@ -1,7 +1,8 @@
-import { MeshError } from "../base/errors.ts";
-import { type Atom, atom, equals, Pid, type Term, Tuple, tuple } from "../etf/index.ts";
-import { isExitMessage, kill, normal, ProcessExit, reasonOf } from "./exit.ts";
-import { samePid } from "./match.ts";
+import { MeshError, toError } from "../base/errors.ts";
+import { after } from "../base/time.ts";
+import { type Atom, atom, equals, Pid, type Reference, type Term, Tuple, tuple } from "../etf/index.ts";
+import { isDownMessage, isExitMessage, kill, normal, ProcessExit, reasonOf } from "./exit.ts";
+import { matches, samePid } from "./match.ts";
 import type { Destination, Self, SpawnOptions, TimeoutOptions } from "./types.ts";
 
 const genCall = atom("$gen_call");
@@ -141,23 +142,27 @@ export abstract class GenServer {
     self.send(typeof to === "string" ? { name: to, node: self.node } : to, tuple(genCast, request));
   }
 
-  /** Ends a server and waits for its end (`gen_server:stop/3`). @throws MeshError as `call`. */
-  static async stop(
+  /**
+   * Ends a server and waits for its end (`gen_server:stop/3`). `timeoutMs` bounds both together.
+   * @throws MeshError as `call`; `NO_PROCESS` also when it ends with another reason.
+   */
+  static stop(
     caller: Caller,
     to: Destination,
     reason: Term = normal,
-    options?: TimeoutOptions,
+    { timeoutMs = 5_000 }: TimeoutOptions = {},
   ): Promise<void> {
-    const self = selfOf(caller);
-    try {
-      await self.ask(to, (ref) => tuple(system, tuple(self.pid, ref), tuple(terminateTag, reason)), options);
-    } catch (failure) {
-      // No answer comes but the end itself: the monitor tells it.
-      if (failure instanceof MeshError && failure.cause instanceof ProcessExit) {
-        if (equals(failure.cause.reason, reason)) return;
-      }
-      throw failure;
-    }
+    const starter = selfOf(caller);
+    // A process of its own waits for the end: in the caller's mailbox no message of it is ever seen.
+    return new Promise((resolve, reject) => {
+      starter.spawn(async (self) => {
+        try {
+          resolve(await stopAndWait(self, to, reason, timeoutMs));
+        } catch (failure) {
+          reject(toError(failure));
+        }
+      });
+    });
   }
 
   // --- The process ---
@@ -214,9 +219,33 @@ export abstract class GenServer {
   /** Of OTP's system messages `terminate` is understood; others are refused as OTP refuses those it does not know. */
   #onSystem(request: Term, from: From): void {
     if (request instanceof Tuple && request.length === 2 && request.elements[0] === terminateTag) {
+      this.reply(from, ok);
       this.stop(request.elements[1]);
     } else this.reply(from, tuple(error, tuple(unknownSystemMessage, request)));
   }
+}
+
+/** As OTP's `sys:terminate`: the server answers `ok` first, then ends. */
+async function stopAndWait(self: Self, to: Destination, reason: Term, timeoutMs: number): Promise<void> {
+  const target = typeof to === "string" ? { name: to, node: self.node } : to;
+  const due = after(self.now(), timeoutMs);
+  const ref = self.monitor(target);
+  const request = (tag: Reference): Term => tuple(system, tuple(self.pid, tag), tuple(terminateTag, reason));
+  try {
+    await self.ask(target, request, { timeoutMs });
+  } catch (failure) {
+    // It ended without the answer.
+    if (!(failure instanceof MeshError && failure.cause instanceof ProcessExit)) throw failure;
+    if (equals(failure.cause.reason, reason)) return;
+    throw failure;
+  }
+  const isEnd = (message: Term): message is Tuple =>
+    isDownMessage(message) && matches(ref, message.elements[1]);
+  const { elements } = await self.receive(isEnd, { timeoutMs: Math.max(0, due - self.now()) });
+  const ended = elements[4];
+  if (equals(ended, reason)) return;
+  const cause = new ProcessExit(ended);
+  throw new MeshError("NO_PROCESS", `it was to end with another reason: ${cause.message}`, { cause });
 }
 
 function selfOf(caller: Caller): Self {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Pid, Tuple } from "../../src/etf/index.ts";
-import { atom, type Term, tuple } from "../../src/etf/index.ts";
+import { atom, ImproperList, type Term, tuple } from "../../src/etf/index.ts";
 import {
   type From,
   GenServer,
@@ -185,7 +185,7 @@ describe("gen_server", () => {
   test("OTP's messages: {'$gen_call', {Pid, [alias | Ref]}, Request} is answered {[alias | Ref], Reply}", async () => {
     const { network, a, to } = await counter();
     const one = await Puppet.on(network, a);
-    const tag = [atom("alias"), one.self.makeReference()];
+    const tag = new ImproperList([atom("alias")], one.self.makeReference());
     one.self.send(to, tuple(atom("$gen_call"), tuple(one.pid, tag), "next"));
     await network.settle();
     expect(one.inbox).toEqual([tuple(tag, 1)]);
@@ -201,5 +201,20 @@ describe("gen_server", () => {
     one.self.send(to, tuple(atom("system"), tuple(one.pid, 2), tuple(atom("terminate"), atom("normal"))));
     await network.settle();
     expect(log.at(-1)).toEqual(tuple("terminated", atom("normal")));
+    // `sys:terminate` waits for it.
+    expect(one.inbox[1]).toEqual(tuple(2, atom("ok")));
+  });
+
+  test("stop says so when the server ends with another reason", async () => {
+    class Stubborn extends GenServer {
+      override terminate(): never {
+        return this.self.exit(atom("no_way"));
+      }
+    }
+    const { network, a } = pairOfNodes();
+    const pid = (await outcome(network, GenServer.start(a, Stubborn, []))) as Pid;
+    const stopped = await outcome(network, GenServer.stop(a, pid));
+    expect(stopped).toMatchObject({ code: "NO_PROCESS" });
+    expect(((stopped as Error).cause as ProcessExit).reason).toBe(atom("no_way"));
   });
 });
