@@ -85,8 +85,8 @@ function receive(bytes: Uint8Array, random: Random): void {
       delivered += drain(inbox, now);
       chunk.fill(0xee);
       start = end;
-      // 64 KiB for each of the nine things that may be incomplete, or four times what came.
-      check(budget.usedBytes <= 9 * 65_536 + 4 * end, `${budget.usedBytes} bytes held for ${end}`);
+      // 1 MiB for each of the nine things that may be incomplete, or four times what came.
+      check(budget.usedBytes <= 9 * 0x10_0000 + 4 * end, `${budget.usedBytes} bytes held for ${end}`);
       now = after(now, random.integer(400));
       inbox.expire(now);
     }

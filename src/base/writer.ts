@@ -1,3 +1,6 @@
+/** Room for what commonly follows a long piece, so that the end of a term does not move all of it. */
+const tailBytes = 64;
+
 /**
  * A growing byte buffer. Integers are big-endian. `take` hands the bytes over and starts afresh; `bytes` is a view
  * that the next write may leave behind.
@@ -100,7 +103,8 @@ export class Writer {
   }
 
   #grow(needed: number): void {
-    const grown = new Uint8Array(Math.max(needed, this.#buffer.length * 2));
+    // Twice what is in it, not twice its size: one long piece in a small buffer needs no more than itself and a tail.
+    const grown = new Uint8Array(Math.max(needed + tailBytes, this.#length * 2));
     grown.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = grown;
     this.#view = new DataView(grown.buffer);

@@ -2,14 +2,14 @@ import { after, type Instant } from "../base/time.ts";
 import type { ReassemblyBudget } from "./budgets.ts";
 
 /** What is allocated for the first piece of something longer: it spares most messages a move. */
-const firstBytes = 65_536;
+const firstBytes = 0x10_0000;
 const growth = 4;
 
 /**
  * A payload that arrives in pieces. Each is written once, into a buffer that is at most `growth` times what has
  * arrived (or `firstBytes`), and is paid for from the peer's budget.
  *
- * Threat: announcing 16 MiB a thousand times costs the peer a thousand buffers of 64 KiB of its budget.
+ * Threat: announcing 16 MiB a thousand times. Each costs the peer 1 MiB of its budget, so the 65th is refused.
  */
 export class Assembly {
   readonly total: number;
@@ -48,6 +48,21 @@ export class Assembly {
     if (length > this.#buffer.length) this.#grow(length);
     this.#buffer.set(piece, this.#length);
     this.#length = length;
+  }
+
+  /**
+   * Where the next bytes belong, 1 to `lengthMax`: for whoever can put them there without a copy, and then says
+   * `filled`. The caller has seen that `lengthMax` does not go beyond `total`.
+   * @throws MeshError `LIMIT` as for `append`.
+   */
+  room(lengthMax: number): Uint8Array {
+    if (this.#length === this.#buffer.length) this.#grow(this.#length + 1);
+    return this.#buffer.subarray(this.#length, this.#length + lengthMax);
+  }
+
+  /** So many bytes were put into `room`. */
+  filled(length: number): void {
+    this.#length += length;
   }
 
   /** The whole payload, once `length` is `total`; its memory no longer counts as incomplete. */

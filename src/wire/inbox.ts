@@ -50,6 +50,8 @@ interface Arriving {
 
 const known = frameFlag.compressed | frameFlag.fragmented;
 const nothing = new Uint8Array(0);
+/** Less than this is not worth a call of its own. */
+const roomBytesMin = 16_384;
 
 /**
  * One incoming stream: bytes in, messages out. Pull until `next` gives nothing; then nothing of what was fed is kept.
@@ -100,25 +102,39 @@ export class Inbox {
   }
 
   /**
+   * Where the bytes that come next belong, when they are many and all of one message; else `undefined`. Only after
+   * `next` has given nothing. Whoever puts them there, in order, and says `filled`, need not `feed` them: a long
+   * message is not copied then.
+   * @throws MeshError `LIMIT` as `next`.
+   */
+  room(): Uint8Array | undefined {
+    const arriving = this.#arriving;
+    if (arriving === undefined || arriving.missing < roomBytesMin || this.bufferedBytes > 0) return undefined;
+    return this.#guarded(() => arriving.assembly.room(arriving.missing));
+  }
+
+  /**
+   * So many bytes (≥ 1) were put into `room`; returns the message that they complete.
+   * @throws MeshError as `next`.
+   */
+  filled(bytes: number, now: Instant): Frame | undefined {
+    return this.#guarded(() => {
+      const arriving = this.#arriving as Arriving;
+      arriving.assembly.filled(bytes);
+      return this.#arrived(arriving, bytes, now);
+    });
+  }
+
+  /**
    * The next message, in the order in which the last bytes of each arrived; `undefined` until more is fed.
    * @throws MeshError for what no honest peer sends, and the stream should be closed: `VERSION_MISMATCH`
    *   (`unsupported_version`), `DECODE` (`invalid_packet`), `LIMIT` when it exceeds a bound of ours.
    */
   next(now: Instant): Frame | undefined {
     if (this.#failure !== undefined) throw this.#failure;
-    try {
-      for (;;) {
-        const frame =
-          this.#headerLength === 0 && this.#arriving === undefined ? this.#wholeFrame() : undefined;
-        if (frame !== undefined) return frame;
-        if (this.#offset === this.#chunk.length && !this.#nextChunk()) return undefined;
-        const finished = this.#arriving === undefined ? this.#readHeader(now) : this.#readPayload(now);
-        if (finished !== undefined) return finished;
-      }
-    } catch (error) {
-      if (error instanceof MeshError) this.#fail(error);
-      throw error;
-    }
+    // The common case, without a closure.
+    const frame = this.#headerLength === 0 && this.#arriving === undefined ? this.#wholeFrame() : undefined;
+    return frame ?? this.#guarded(() => this.#nextOfAnyKind(now));
   }
 
   /** When to call `expire`; `undefined` while nothing is incomplete, or paused. */
@@ -171,6 +187,26 @@ export class Inbox {
   /** The stream is gone: drops everything and gives its memory back. Idempotent. */
   close(): void {
     this.#fail(new MeshError("CLOSED", "the stream is closed"));
+  }
+
+  #nextOfAnyKind(now: Instant): Frame | undefined {
+    for (;;) {
+      const frame = this.#headerLength === 0 && this.#arriving === undefined ? this.#wholeFrame() : undefined;
+      if (frame !== undefined) return frame;
+      if (this.#offset === this.#chunk.length && !this.#nextChunk()) return undefined;
+      const finished = this.#arriving === undefined ? this.#readHeader(now) : this.#readPayload(now);
+      if (finished !== undefined) return finished;
+    }
+  }
+
+  /** After an error the stream is lost. */
+  #guarded<Result>(work: () => Result): Result {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof MeshError) this.#fail(error);
+      throw error;
+    }
   }
 
   /** The frame at the cursor if it is of the common kind: whole, neither compressed nor a piece. */
@@ -274,13 +310,18 @@ export class Inbox {
 
   #readPayload(now: Instant): Frame | undefined {
     const arriving = this.#arriving as Arriving;
-    const { assembly, of } = arriving;
     const start = this.#offset;
     const end = start + Math.min(arriving.missing, this.#chunk.length - start);
-    assembly.append(this.#chunk.subarray(start, end));
-    assembly.postpone(now, this.#options.incompleteTimeoutMs);
+    arriving.assembly.append(this.#chunk.subarray(start, end));
     this.#offset = end;
-    arriving.missing -= end - start;
+    return this.#arrived(arriving, end - start, now);
+  }
+
+  /** The message that `bytes` more of what is arriving complete. */
+  #arrived(arriving: Arriving, bytes: number, now: Instant): Frame | undefined {
+    const { assembly, of } = arriving;
+    assembly.postpone(now, this.#options.incompleteTimeoutMs);
+    arriving.missing -= bytes;
     if (arriving.missing > 0) return undefined;
     this.#arriving = undefined;
     if (assembly.length < assembly.total) return undefined;

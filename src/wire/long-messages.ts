@@ -44,6 +44,9 @@ export class LongMessages {
   readonly #turns = new Queue<Line>();
   /** Lines whose first message may not begin yet. */
   readonly #waiting = new Queue<Line>();
+  /** What of a long piece comes after its headers. */
+  #body: Uint8Array | undefined;
+  #bytes = 0;
   #begunCount = 0;
   #begunBytes = 0;
   #messages = 0;
@@ -52,6 +55,11 @@ export class LongMessages {
     this.#fragmentBytes = fragmentBytes;
     this.#budget = budget;
     this.#onReady = onReady;
+  }
+
+  /** Bytes that `take` will give for what waits; less when long pieces save headers. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Nothing waits in any line. */
@@ -69,8 +77,8 @@ export class LongMessages {
     return batch;
   }
 
-  /** Adds a message at the end of its key's line; returns how many bytes it will be on the wire. */
-  add(key: number, { type, flags, payload }: LongMessage): number {
+  /** Adds a message at the end of its key's line. */
+  add(key: number, { type, flags, payload }: LongMessage): void {
     const sending = { type, flags, payload, message: 0, sentBytes: 0 };
     const line = this.#lines.get(key);
     if (line !== undefined) {
@@ -83,7 +91,7 @@ export class LongMessages {
       this.#lines.set(key, started);
       this.#waiting.push(started);
     }
-    return payload.length + Math.ceil(payload.length / this.#fragmentBytes) * overhead;
+    this.#bytes += this.#wireBytes(payload.length);
   }
 
   /** True when `take` has something to give. */
@@ -96,8 +104,53 @@ export class LongMessages {
     return this.#turns.length > 0;
   }
 
-  /** The next turn, and those after it that fit `maxBytes`, copied into one buffer. Ask `ready` first. */
+  /** `bytes` of short frames were added to what `batchOf` returned. */
+  added(bytes: number): void {
+    this.#bytes += bytes;
+  }
+
+  /** The piece whose headers `take` gave; nothing may come between. */
+  takeBody(): Uint8Array | undefined {
+    const body = this.#body;
+    if (body === undefined) return undefined;
+    this.#body = undefined;
+    this.#bytes -= body.length;
+    return body;
+  }
+
+  /**
+   * The next turn, and those after it that fit `maxBytes`, copied into one buffer; or, when a message is alone, the
+   * headers of as long a piece as fits: the piece itself, which is not copied, is for `takeBody`. Ask `ready` first.
+   */
   take(maxBytes: number): Uint8Array {
+    const head = this.#turns.peek()?.entries.peek();
+    const alone = this.#turns.length === 1 && this.#waiting.length === 0;
+    if (alone && head !== undefined && !(head instanceof FrameBatch)) {
+      const pieceBytes = Math.min(maxBytes - overhead, head.payload.length - head.sentBytes);
+      if (pieceBytes > this.#fragmentBytes) return this.#takePiece(head, pieceBytes);
+    }
+    return this.#takeTurns(maxBytes);
+  }
+
+  /** The headers of a piece of the only message; `#body` is to follow them. */
+  #takePiece(sending: Sending, pieceBytes: number): Uint8Array {
+    const line = this.#turns.shift() as Line;
+    const { payload, sentBytes } = sending;
+    const writer = new Writer(overhead);
+    const queued = this.#wireBytes(payload.length - sentBytes);
+    if (pieceBytes === payload.length) {
+      // All of it at once: an ordinary frame, which the other end need not put together.
+      writer.u32(headerWord(sending.type, sending.flags));
+      writer.u32(pieceBytes);
+    } else writeFragmentHeaders(writer, sending, pieceBytes);
+    this.#body = payload.subarray(sentBytes, sentBytes + pieceBytes);
+    sending.sentBytes += pieceBytes;
+    this.#bytes += this.#wireBytes(payload.length - sending.sentBytes) + pieceBytes - queued;
+    this.#afterTurn(line, this.#finish(sending));
+    return writer.bytes();
+  }
+
+  #takeTurns(maxBytes: number): Uint8Array {
     const writer = new Writer(this.#capacity(maxBytes));
     do {
       const line = this.#turns.peek() as Line;
@@ -109,10 +162,17 @@ export class LongMessages {
     return writer.bytes();
   }
 
+  /** What so much of a payload takes in fragments of the shortest kind. */
+  #wireBytes(payloadBytes: number): number {
+    return payloadBytes + Math.ceil(payloadBytes / this.#fragmentBytes) * overhead;
+  }
+
   close(): void {
     this.#lines.clear();
     this.#turns.clear();
     this.#waiting.clear();
+    this.#body = undefined;
+    this.#bytes = 0;
     this.#budget.leave(this.#onReady);
     this.#budget.give(this.#begunBytes);
     this.#begunBytes = 0;
@@ -133,6 +193,11 @@ export class LongMessages {
     const head = line.entries.peek() as Sending | FrameBatch;
     const finished =
       head instanceof FrameBatch ? this.#takeShort(head, room, writer) : this.#takeFragment(head, writer);
+    this.#afterTurn(line, finished);
+  }
+
+  /** @param finished there is no more of the line's first entry. */
+  #afterTurn(line: Line, finished: boolean): void {
     if (!finished) {
       this.#turns.push(line);
       return;
@@ -147,22 +212,27 @@ export class LongMessages {
   /** A turn's worth of short frames; true when there are no more. */
   #takeShort(batch: FrameBatch, room: number, writer: Writer): boolean {
     const frames = batch.take(Math.min(room, this.#fragmentBytes));
-    if (frames !== undefined) writer.raw(frames);
+    if (frames !== undefined) {
+      writer.raw(frames);
+      this.#bytes -= frames.length;
+    }
     return batch.bytes === 0;
   }
 
   /** One fragment; true when it was the last of its message. */
   #takeFragment(sending: Sending, writer: Writer): boolean {
-    const { type, flags, payload, message, sentBytes } = sending;
-    const end = Math.min(sentBytes + this.#fragmentBytes, payload.length);
-    writer.u32(headerWord(type, flags | frameFlag.fragmented));
-    writer.u32(fragmentHeaderBytes + end - sentBytes);
-    writer.u32(message);
-    writer.u32(payload.length);
-    writer.u32(sentBytes);
-    writer.raw(payload.subarray(sentBytes, end));
-    sending.sentBytes = end;
-    if (end < payload.length) return false;
+    const { payload, sentBytes } = sending;
+    const pieceBytes = Math.min(this.#fragmentBytes, payload.length - sentBytes);
+    writeFragmentHeaders(writer, sending, pieceBytes);
+    writer.raw(payload.subarray(sentBytes, sentBytes + pieceBytes));
+    sending.sentBytes += pieceBytes;
+    this.#bytes -= pieceBytes + overhead;
+    return this.#finish(sending);
+  }
+
+  /** Gives back what the message took, if all of it is sent: then true. */
+  #finish({ payload, sentBytes }: Sending): boolean {
+    if (sentBytes < payload.length) return false;
     this.#begunCount -= 1;
     this.#begunBytes -= payload.length;
     this.#budget.give(payload.length);
@@ -176,6 +246,14 @@ export class LongMessages {
     const fragments = Math.ceil(first / this.#fragmentBytes);
     return Math.max(1_024, Math.min(maxBytes, first + fragments * overhead));
   }
+}
+
+function writeFragmentHeaders(writer: Writer, sending: Sending, pieceBytes: number): void {
+  writer.u32(headerWord(sending.type, sending.flags | frameFlag.fragmented));
+  writer.u32(fragmentHeaderBytes + pieceBytes);
+  writer.u32(sending.message);
+  writer.u32(sending.payload.length);
+  writer.u32(sending.sentBytes);
 }
 
 /** Length of the frame that begins the line's turn. */

@@ -9,8 +9,8 @@ import { LongMessages } from "./long-messages.ts";
 
 export interface OutboxOptions {
   /**
-   * The longest payload that travels in one frame, bytes, 1,024 … 2^24: what a long message delays others by.
-   * Default 16,384: 13 ms at 10 Mbit/s, while its headers cost an eighth of a percent.
+   * The longest payload that travels in one frame while others wait, bytes, 1,024 … 2^24: what a long message delays
+   * them by. Default 16,384: 13 ms at 10 Mbit/s, while its headers cost an eighth of a percent.
    */
   readonly fragmentBytes?: number;
   /** What the outboxes of one link may have begun together; give them all the same. Default: one of its own. */
@@ -44,7 +44,6 @@ export class Outbox {
   /** Short frames that go before the next fragment, bytes. */
   #beforeFragment = 0;
   #fragmentWasLast = false;
-  #queuedBytes = 0;
   #closed = false;
 
   /** @throws RangeError when an option is out of its range. */
@@ -56,9 +55,9 @@ export class Outbox {
     this.#long = new LongMessages(fragmentBytes, budget, onReady);
   }
 
-  /** Bytes that `take` will give for what is queued now, all headers included. */
+  /** Bytes that `take` will give for what is queued now, all headers included; a little less when it is in long pieces. */
   get queuedBytes(): number {
-    return this.#queuedBytes;
+    return this.#short.bytes + this.#long.bytes;
   }
 
   /**
@@ -101,31 +100,30 @@ export class Outbox {
     }
     writer.patchU32(start, headerWord(type, 0));
     writer.patchU32(start + 4, length);
-    batch.added(bytes);
-    this.#queuedBytes += bytes;
+    this.#added(batch, bytes);
   }
 
   /**
    * The next bytes for the stream: whole frames, `maxBytes` or fewer, but one frame at the least however small
-   * `maxBytes` is (a fragment and its headers at the most). `undefined` when nothing is queued, or what is must wait
-   * for the budget (see `onReady`). The bytes do not change any more.
+   * `maxBytes` is (a fragment and its headers at the most); or the headers of a long piece, which the next call
+   * returns: so it need not be copied. `undefined` when nothing is queued, or what is must wait for the budget (see
+   * `onReady`). The bytes do not change any more.
    */
   take(maxBytes: number): Uint8Array | undefined {
+    const body = this.#long.takeBody();
+    if (body !== undefined) return body;
     if (this.#fragmentWasLast && this.#beforeFragment === 0) this.#beforeFragment = this.#short.bytes;
     this.#fragmentWasLast = false;
     if (this.#beforeFragment > 0 || !this.#long.ready()) return this.#takeShort(maxBytes);
-    // One fragment if short frames wait, which are next; as many as fit if none do.
-    const taken = this.#long.take(this.#short.bytes > 0 ? 0 : maxBytes);
     this.#fragmentWasLast = true;
-    this.#queuedBytes -= taken.length;
-    return taken;
+    // One fragment if short frames wait, which are next; as many as fit if none do.
+    return this.#long.take(this.#short.bytes > 0 ? 0 : maxBytes);
   }
 
   /** The stream is gone: drops what is queued and gives the budget back. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#queuedBytes = 0;
     this.#long.close();
     this.#short.clear();
   }
@@ -135,7 +133,6 @@ export class Outbox {
     const taken = this.#short.take(before > 0 ? Math.min(maxBytes, before) : maxBytes);
     if (taken === undefined) return undefined;
     this.#beforeFragment = Math.max(0, before - taken.length);
-    this.#queuedBytes -= taken.length;
     return taken;
   }
 
@@ -154,9 +151,12 @@ export class Outbox {
     writer.u32(headerWord(type, flags));
     writer.u32(payload.length);
     writer.raw(payload);
-    const bytes = frameHeaderBytes + payload.length;
+    this.#added(batch, frameHeaderBytes + payload.length);
+  }
+
+  #added(batch: FrameBatch, bytes: number): void {
     batch.added(bytes);
-    this.#queuedBytes += bytes;
+    if (batch !== this.#short) this.#long.added(bytes);
   }
 
   /** Queues what may have to be compressed or split. */
@@ -171,7 +171,7 @@ export class Outbox {
     // What is queued goes before the first fragment. Later lines need no such care: two fragments at the least, and
     // all short frames between them, keep the end of a long message behind the earlier frames of its key.
     if (this.#long.empty) this.#beforeFragment = this.#short.bytes;
-    this.#queuedBytes += this.#long.add(key, { type, flags, payload: bytes });
+    this.#long.add(key, { type, flags, payload: bytes });
   }
 }
 

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { concat } from "../../src/base/bytes.ts";
+import { concat, equal } from "../../src/base/bytes.ts";
 import { at } from "../../src/base/time.ts";
 import {
   encodeFrame,
+  type Frame,
   frameFlag,
   Inbox,
   type InboxOptions,
@@ -165,7 +166,7 @@ describe("§3: memory for incomplete messages", () => {
     for (let message = 0; message < 8; message++) {
       inbox.feed(fragment(message, payloadMaxBytes, 0, Uint8Array.of(1)));
       expect(inbox.next(at(0))).toBeUndefined();
-      expect(budget.usedBytes).toBe((message + 1) * 65_536);
+      expect(budget.usedBytes).toBe((message + 1) * MiB);
     }
     expect(inbox.incompleteCount).toBe(8);
   });
@@ -177,7 +178,7 @@ describe("§3: memory for incomplete messages", () => {
     for (let offset = 0; offset < 15 * MiB; offset += piece.length) {
       inbox.feed(fragment(1, payloadMaxBytes, offset, piece));
       inbox.next(at(0));
-      expect(budget.usedBytes).toBeLessThanOrEqual(Math.max(65_536, 4 * (offset + piece.length)));
+      expect(budget.usedBytes).toBeLessThanOrEqual(Math.max(MiB, 4 * (offset + piece.length)));
     }
   });
 
@@ -186,7 +187,35 @@ describe("§3: memory for incomplete messages", () => {
     const inbox = new Inbox({ budget });
     inbox.feed(encodeFrame(3, new Uint8Array(payloadMaxBytes)).subarray(0, 100));
     expect(inbox.next(at(0))).toBeUndefined();
-    expect(budget.usedBytes).toBe(65_536);
+    expect(budget.usedBytes).toBe(MiB);
+  });
+
+  test("bytes put where they belong make the same message, within the same memory", () => {
+    const budget = new ReassemblyBudget();
+    const inbox = new Inbox({ budget });
+    const payload = bytesOf(3 * MiB);
+    const bytes = encodeFrame(3, payload);
+    expect(inbox.room()).toBeUndefined();
+    inbox.feed(bytes.slice(0, 100));
+    expect(inbox.next(at(0))).toBeUndefined();
+    let frame: Frame | undefined;
+    for (let offset = 100; frame === undefined; ) {
+      const room = inbox.room() as Uint8Array;
+      const piece = bytes.subarray(offset, offset + Math.min(room.length, 400_000));
+      room.set(piece);
+      offset += piece.length;
+      frame = inbox.filled(piece.length, at(0));
+      expect(budget.usedBytes).toBeLessThanOrEqual(Math.max(MiB, 4 * offset));
+      // The last few are cheaper to feed.
+      if (bytes.length - offset < 16_384 && frame === undefined) {
+        expect(inbox.room()).toBeUndefined();
+        inbox.feed(bytes.slice(offset));
+        frame = inbox.next(at(0));
+      }
+    }
+    expect(frame.type).toBe(3);
+    expect(equal(frame.payload, payload)).toBe(true);
+    expect(budget.usedBytes).toBe(0);
   });
 
   test("a ninth message at a time is one too many", () => {

@@ -1,5 +1,6 @@
+import { concat } from "../../src/base/bytes.ts";
 import { at, type Instant } from "../../src/base/time.ts";
-import type { Frame, Inbox, Outbox } from "../../src/wire/index.ts";
+import { decodeFrame, type Frame, type Inbox, type Outbox } from "../../src/wire/index.ts";
 
 /** `length` bytes that differ from place to place and from one `seed` to the next, and do not compress. */
 export function bytesOf(length: number, seed = 0): Uint8Array<ArrayBuffer> {
@@ -21,11 +22,19 @@ export function drain(inbox: Inbox, now: Instant = at(0)): Frame[] {
   return frames;
 }
 
+/** What `take` gives, with the long piece whose headers that may be. */
+export function takeFrames(outbox: Outbox, maxBytes: number): Uint8Array | undefined {
+  const taken = outbox.take(maxBytes);
+  if (taken === undefined || decodeFrame(taken).result === "frame") return taken;
+  return concat([taken, outbox.take(maxBytes) ?? new Uint8Array(0)]);
+}
+
 /** Everything queued, in pieces of `maxBytes`. */
 export function takeAll(outbox: Outbox, maxBytes = 65_536): Uint8Array[] {
   const taken: Uint8Array[] = [];
-  for (let bytes = outbox.take(maxBytes); bytes !== undefined; bytes = outbox.take(maxBytes))
+  for (let bytes = takeFrames(outbox, maxBytes); bytes !== undefined; bytes = takeFrames(outbox, maxBytes)) {
     taken.push(bytes);
+  }
   return taken;
 }
 

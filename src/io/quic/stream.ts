@@ -36,6 +36,8 @@ export class QuicStream implements AsyncIterable<Uint8Array> {
   #readEnded = false;
   #blocked = false;
   #finishing = false;
+  /** All that had come was read; an event tells when there is more. */
+  #drained = false;
   #readError: MeshError | undefined;
   #writeError: MeshError | undefined;
   #wakeReader: (() => void) | undefined;
@@ -91,23 +93,34 @@ export class QuicStream implements AsyncIterable<Uint8Array> {
 
   /** What has arrived, at most `maxBytes`; `undefined` when there is nothing now (see `readEnded`, `readError`). */
   read(maxBytes = readBytesDefault): Uint8Array<ArrayBuffer> | undefined {
-    if (this.#readDone || maxBytes <= 0) return undefined;
+    if (this.#readDone || this.#drained || maxBytes <= 0) return undefined;
     const { bytes, offset, length } = this.#core.slab(maxBytes);
+    const count = this.#read(bytes, offset, length);
+    return count > 0 ? this.#core.took(count) : undefined;
+  }
+
+  /** Like `read`, into a buffer of the caller's; how many bytes that was. */
+  readInto(bytes: Uint8Array): number {
+    if (this.#readDone || this.#drained || bytes.length === 0) return 0;
+    return this.#read(bytes, 0, bytes.length);
+  }
+
+  #read(bytes: Uint8Array, offset: number, length: number): number {
     const result = this.#core.native.read(this.#connection.handle, this.id, bytes, offset, length);
-    if (result === 0) return undefined;
     if (result < 0) {
       this.#onReadFailed(result);
-      return undefined;
+      return 0;
     }
     const count = result % readEnded;
-    const chunk = count > 0 ? this.#core.took(count) : undefined;
+    // The engine would say the same again: this spares most reads a second call.
+    if (count < length) this.#drained = true;
     if (result >= readEnded) {
       this.#readEnded = true;
       this.#readDone = true;
       this.#forgetWhenDone();
     }
-    this.#core.host.wake();
-    return chunk;
+    if (result > 0) this.#core.host.wake();
+    return count;
   }
 
   #onReadFailed(result: number): void {
@@ -247,6 +260,7 @@ export class QuicStream implements AsyncIterable<Uint8Array> {
   dispatch(kind: number, code: number): void {
     switch (kind) {
       case eventKind.readable:
+        this.#drained = false;
         this.#wake("read");
         this.#core.call(this.onReadable);
         break;

@@ -81,6 +81,18 @@ export class Incoming {
     this.#reading = false;
   }
 
+  /** What belongs to a long message goes where that is put together; the message, when that completes it. */
+  #readLong(now: Instant): Frame | undefined {
+    for (let room = this.#inbox.room(); room !== undefined; room = this.#inbox.room()) {
+      const bytes = this.#stream.readInto(room);
+      if (bytes === 0) return undefined;
+      this.#link.heard(now);
+      const frame = this.#inbox.filled(bytes, now);
+      if (frame !== undefined) return frame;
+    }
+    return undefined;
+  }
+
   /** No more is read or handed on. */
   stop(): void {
     this.#ended = true;
@@ -91,7 +103,7 @@ export class Incoming {
     const inbox = this.#inbox;
     let budget = this.#frameBudget;
     while (!this.#paused) {
-      const frame = inbox.next(now);
+      const frame = inbox.next(now) ?? this.#readLong(now);
       if (frame !== undefined) {
         if (!this.#user.onFrame(this, frame, now) || this.#ended) return;
         if (--budget > 0 || this.#paused) continue;
