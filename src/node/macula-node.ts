@@ -155,6 +155,8 @@ export class MaculaNode implements AsyncDisposable {
       identity,
       trust,
       connectionsMax: 2 * configuration.links.linksMax,
+      // A link has one, for control; each that is allowed takes memory from the start.
+      bidirectionalStreamsMax: 8,
       unidirectionalStreamsMax: configuration.links.lanesMax,
     });
     endpoint.onError = (error) => log.error({ error: error.message, stack: error.stack }, "quic.error");

@@ -30,13 +30,16 @@ export interface QuicConnectionStats {
 export class SessionTicket {
   /** Whose ticket it is. */
   readonly nodeId: NodeId;
+  /** The IP address where it was found. */
+  readonly host: string;
   /** @internal */
   readonly native: NativeTicket;
 
   /** @internal */
-  constructor(native: NativeTicket, nodeId: NodeId) {
+  constructor(native: NativeTicket, nodeId: NodeId, host: string) {
     this.native = native;
     this.nodeId = nodeId;
+    this.host = host;
   }
 }
 
@@ -334,7 +337,7 @@ export class QuicConnection {
     while (this.#onTicket !== undefined && !this.#isClosed) {
       const ticket = this.#core.native.takeTicket(this.handle);
       if (ticket === null) return;
-      this.#core.call(this.#onTicket, new SessionTicket(ticket, this.peerNodeId));
+      this.#core.call(this.#onTicket, new SessionTicket(ticket, this.peerNodeId, this.remoteAddress.host));
     }
   }
 

@@ -16,6 +16,7 @@ import {
   type QuicTrust,
   resolveQuicLimits,
 } from "./options.ts";
+import { race } from "./race.ts";
 import { type QuicEndpointStats, readEndpointStats } from "./stats.ts";
 
 export interface QuicEndpointOptions extends QuicLimits {
@@ -31,6 +32,8 @@ export interface QuicEndpointOptions extends QuicLimits {
   readonly keyLog?: (line: string) => void;
   /** Time for checking certificates, milliseconds since 1970. Default `Date.now`. */
   readonly wallClock?: () => number;
+  /** IP addresses of a host name, the preferred first. Default: the system's. */
+  readonly lookup?: (host: string) => Promise<readonly string[]>;
   /** 32 secret bytes, kept across restarts: peers of the process before learn at once that it is gone. Default random. */
   readonly resetSeed?: Uint8Array;
 }
@@ -50,7 +53,13 @@ export interface QuicConnectOptions {
 const connectTimeoutMsDefault = 10_000;
 /** How long a full socket gets to send the last words. */
 const closeWaitMs = 50;
+/** Addresses of one name that are tried, at most: a name may have hundreds. */
+const addressesMax = 8;
 const textEncoder = new TextEncoder();
+
+async function systemLookup(host: string): Promise<readonly string[]> {
+  return (await lookup(host, { all: true })).map(({ address }) => address);
+}
 
 /** One UDP socket: listens, dials, and carries foreign datagrams (STUN, TURN) beside QUIC. */
 export class QuicEndpoint implements AsyncDisposable {
@@ -135,19 +144,39 @@ export class QuicEndpoint implements AsyncDisposable {
   }
 
   /**
-   * Dial. Resolves when the handshake is done here and the server's certificate is good; with a ticket at once. Whether
+   * Dial. A host with several addresses is tried at each (RFC 8305), and the first that answers is taken; with a ticket
+   * at the address the ticket is from, if it still has that. Resolves when the handshake is done here and the server's certificate is good; with a ticket at once. Whether
    * the server takes ours, it tells a round trip later: `established` resolves, or it and `closed` carry the error.
    *
-   * @throws MeshError `REFUSED`, `TIMEOUT`, `WRONG_REALM`, `WRONG_NODE`, `WRONG_ALPN`, `CERTIFICATE_EXPIRED`, `REVOKED`,
+   * @throws MeshError `PEER_UNREACHABLE`, `REFUSED`, `TIMEOUT`, `WRONG_REALM`, `WRONG_NODE`, `WRONG_ALPN`, `CERTIFICATE_EXPIRED`, `REVOKED`,
    *   `PROTOCOL`, `LIMIT`, `CLOSED`.
    */
   async connect(target: QuicAddress, options: QuicConnectOptions = {}): Promise<QuicConnection> {
-    const host = await this.#resolveHost(target.host);
+    const { port } = target;
+    const hosts = await this.#resolveHost(target.host);
+    const known = hosts.find((host) => host === options.ticket?.host);
+    const [host] = known === undefined ? hosts : [known];
+    if (host !== undefined && (known !== undefined || hosts.length === 1)) {
+      return await this.#connectTo({ host, port }, options);
+    }
+    // A ticket is good for one dial: here it cannot be said which.
+    const { ticket: _, ...rest } = options;
+    return await race({
+      addresses: hosts,
+      attempt: (address, signal) => {
+        const both = rest.signal === undefined ? signal : AbortSignal.any([signal, rest.signal]);
+        return this.#connectTo({ host: address, port }, { ...rest, signal: both });
+      },
+      discard: (late) => late.close(0, "another address was faster"),
+    });
+  }
+
+  async #connectTo(target: QuicAddress, options: QuicConnectOptions): Promise<QuicConnection> {
     if (this.#isClosed || this.#closing !== undefined)
       throw new MeshError("CLOSED", "the endpoint is closed");
     if (options.signal?.aborted === true)
       throw new MeshError("CLOSED", "aborted", { cause: options.signal.reason });
-    const connection = this.#dial({ host, port: target.port }, options);
+    const connection = this.#dial(target, options);
     if (connection.earlyData === "offered") return connection;
     await this.#waitEstablished(connection, options);
     return connection;
@@ -195,14 +224,19 @@ export class QuicEndpoint implements AsyncDisposable {
     }
   }
 
-  async #resolveHost(host: string): Promise<string> {
-    if (isIP(host) !== 0) return host;
+  /** At least one address that the socket can reach: one of a single family reaches none of the other. */
+  async #resolveHost(host: string): Promise<readonly string[]> {
+    if (isIP(host) !== 0) return [host];
+    let found: readonly string[];
     try {
-      const found = await lookup(host, { family: this.#ipv6 ? 0 : 4 });
-      return found.address;
+      found = await (this.#options.lookup ?? systemLookup)(host);
     } catch (error) {
       throw new MeshError("PEER_UNREACHABLE", `the name ${host} has no address`, { cause: error });
     }
+    const own = this.address.host;
+    const reachable = found.filter((each) => own === "::" || isIP(each) === isIP(own)).slice(0, addressesMax);
+    if (reachable.length > 0) return reachable;
+    throw new MeshError("PEER_UNREACHABLE", `the name ${host} has no address of the family of ${own}`);
   }
 
   /** Send datagrams from this socket, past QUIC. Returns how many the socket took; the others are lost. */
