@@ -112,9 +112,11 @@ export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
       this.#outputs.push({ type: "lost", forMs: silentMs });
       return;
     }
-    this.#due = after(now, heartbeatIntervalMs);
+    // Exactly an interval after the last sign of life, so that idle links are looked at no more often than they must.
+    const silent = silentMs >= heartbeatIntervalMs || stalled;
+    this.#due = after(silent ? now : this.#lastHeard, heartbeatIntervalMs);
     // Whoever was heard needs no question: of two idle nodes one asks, and the question is the other's sign of life.
-    if (silentMs >= heartbeatIntervalMs || stalled) this.#ask(now);
+    if (silent) this.#ask(now);
   }
 
   #ask(now: Instant): void {

@@ -4,9 +4,9 @@ export interface LinkOptions {
   readonly handshakeTimeoutMs?: number;
   /** What this node can do beyond protocol version 1; two nodes need one in common. Default `["signals"]`. */
   readonly capabilities?: readonly string[];
-  /** Gap between heartbeats, milliseconds, > 0. Default 1,500. */
+  /** Silence after which a side asks, milliseconds, > 0; an eighth more for the listener. Default 2,500. */
   readonly heartbeatIntervalMs?: number;
-  /** Heartbeats in a row without a sign of life until the peer counts as lost, ≥ 1. Default 3: lost after 4.5 to 6 s. */
+  /** Heartbeats in a row without a sign of life until the peer counts as lost, ≥ 1. Default 3: lost after 7.5 s, by a listener after 8.4 s. */
   readonly heartbeatMissesMax?: number;
   /** Streams for processes in each direction, 1 … 1,024. Default 128. */
   readonly lanesMax?: number;
@@ -28,7 +28,7 @@ export function resolveLinkOptions(given: LinkOptions = {}): Required<LinkOption
   const options = {
     handshakeTimeoutMs: 5_000,
     capabilities: ["signals"],
-    heartbeatIntervalMs: 1_500,
+    heartbeatIntervalMs: 2_500,
     heartbeatMissesMax: 3,
     lanesMax: 128,
     laneHighWaterBytes: 1 << 20,

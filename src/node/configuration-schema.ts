@@ -121,7 +121,7 @@ const linksSchema = z.strictObject({
     description: "Gap between heartbeats on a link.",
     min: 100,
     max: 60_000,
-    default: 1_500,
+    default: 2_500,
     unit: "milliseconds",
   }),
   heartbeatMissesMax: integer({

@@ -47,7 +47,7 @@ describe("DESIGN §5: heartbeats", () => {
       heartbeat.handle({ type: "tick" }, at(now));
     }
     expect(drain(heartbeat)).toEqual([]);
-    expect(heartbeat.deadline()).toBe(61_500);
+    expect(heartbeat.deadline()).toBe(61_400);
   });
 
   test("a question is answered, and the answer tells the round trip once", () => {

@@ -133,7 +133,7 @@ export class LinkConnection implements IncomingUser {
 
   /** Makes the proven connection a link that sends what is in `lanes`. */
   open(lanes: Lanes): Link {
-    const { options } = this.#setup;
+    const options = heartbeatsOf(this.transport.side, this.#setup.options);
     const link = new Link(options, lanes, this.#clock());
     this.#link = link;
     this.#outgoing = new Outgoing(
@@ -395,6 +395,15 @@ export class LinkConnection implements IncomingUser {
         output satisfies never;
     }
   }
+}
+
+/**
+ * The listener waits longer before it asks: so one question serves both sides, the dialler's, and they never ask at the
+ * same time.
+ */
+function heartbeatsOf(side: "client" | "server", options: Required<LinkOptions>): Required<LinkOptions> {
+  if (side === "client") return options;
+  return { ...options, heartbeatIntervalMs: options.heartbeatIntervalMs * 1.125 };
 }
 
 const closeNames: Readonly<Partial<Record<string, CloseCodeName>>> = {
