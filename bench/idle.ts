@@ -26,7 +26,7 @@ async function settledMemory(): Promise<number> {
 }
 
 /** Both ends of `linksCount` links live in this process: the hub's and those of as many small nodes. */
-async function links(): Promise<{ bytesPerLink: number; cpuMsPerLink: number }> {
+async function links(): Promise<{ bytesPerLink: number; cpuMsPerLink: number; idleCpuShare: number }> {
   const hub = await MaculaNode.start({ ...settings, name: "hub@localhost:0" });
   const nodes: MaculaNode[] = [];
   for (let index = 0; index < linksCount; index++) {
@@ -40,8 +40,13 @@ async function links(): Promise<{ bytesPerLink: number; cpuMsPerLink: number }> 
   const after = await settledMemory();
   if (hub.nodes().length !== linksCount)
     throw new Error(`${hub.nodes().length} links instead of ${linksCount}`);
+  const idle = process.cpuUsage();
+  await sleep(idleSeconds * 1_000);
+  const used = process.cpuUsage(idle);
+  const idleCpuShare = (used.user + used.system) / 1e6 / idleSeconds;
   await Promise.all([...nodes, hub].map((node) => node.close()));
-  return { bytesPerLink: (after - before) / linksCount, cpuMsPerLink: (user + system) / 1_000 / linksCount };
+  const cpuMsPerLink = (user + system) / 1_000 / linksCount;
+  return { bytesPerLink: (after - before) / linksCount, cpuMsPerLink, idleCpuShare };
 }
 
 /** User and system time of a process, milliseconds, and its resident memory, bytes (proc_pid_stat(5), 100 ticks a second). */
@@ -86,6 +91,7 @@ export async function run(): Promise<BenchTable> {
         figures: {
           "KB per link": round(many.bytesPerLink / 1e3),
           "handshake CPU ms": round(many.cpuMsPerLink),
+          "CPU % of a core while idle": round(many.idleCpuShare * 100),
         },
         target: "< 100 KB, < 3 ms",
         met: many.bytesPerLink < 100e3 && many.cpuMsPerLink < 3,

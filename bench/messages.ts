@@ -8,6 +8,7 @@ import { MaculaNode } from "../src/node/macula-node.ts";
 import type { Self } from "../src/process/index.ts";
 import { TestRealm } from "../test/quic/support/certificates.ts";
 import { BareClient, type BareSetup } from "./support/bare-engine.ts";
+import { askersP99, lossP99, stall } from "./support/isolation.ts";
 import { type Ready, servePeer, settings } from "./support/message-peer.ts";
 import { median, mediansOf5 } from "./support/numbers.ts";
 import type { BenchRow, BenchTable } from "./table.ts";
@@ -19,6 +20,7 @@ interface Pair {
   readonly bare: BareClient;
   readonly tcpPort: number;
   readonly child: ChildProcess;
+  readonly realm: TestRealm;
 }
 
 /** Sends `total` messages from `senders` processes; messages per second until the receiver has them all. */
@@ -178,6 +180,33 @@ async function slowReceiver(pair: Pair): Promise<BenchRow> {
   };
 }
 
+const perSender = 200;
+
+async function stalledStream({ node, peer }: Pair): Promise<BenchRow> {
+  const ask = () => askersP99(node, peer, perSender);
+  await ask();
+  const { before } = await mediansOf5({ before: ask });
+  const release = await stall(node, peer);
+  const { during } = await mediansOf5({ during: ask });
+  release();
+  return {
+    name: "p99 of 8 askers while one lane is stalled",
+    figures: { "p99 ms": during.toFixed(2), "else ms": before.toFixed(2) },
+    target: "unchanged within noise",
+  };
+}
+
+async function lossOnOneStream({ realm }: Pair): Promise<BenchRow> {
+  const none = await lossP99(realm, { lost: false, multiplexed: false });
+  const own = await lossP99(realm, { lost: true, multiplexed: false });
+  const shared = await lossP99(realm, { lost: true, multiplexed: true });
+  return {
+    name: "p99 of 15 streams, 1 % loss on a 16th",
+    figures: { "p99 ms": own.toFixed(2), "else ms": none.toFixed(2), "one stream ms": shared.toFixed(2) },
+    target: "unchanged within noise",
+  };
+}
+
 const parts: Readonly<Record<string, (pair: Pair) => Promise<BenchRow[]>>> = {
   small: smallMessages,
   trip: async (pair) => [await roundTrips(pair)],
@@ -186,6 +215,8 @@ const parts: Readonly<Record<string, (pair: Pair) => Promise<BenchRow[]>>> = {
     await binaries(pair, "1 MiB binaries", mebibyte, 300),
   ],
   slow: async (pair) => [await slowReceiver(pair)],
+  stall: async (pair) => [await stalledStream(pair)],
+  loss: async (pair) => [await lossOnOneStream(pair)],
 };
 
 /** @param names of the parts wanted; all by default. */
@@ -199,7 +230,7 @@ export async function run(names: readonly string[] = Object.keys(parts)): Promis
   const bare = await BareClient.connect({ identity: here.identity, trust: realm.trust }, barePort);
   try {
     if (!(await node.connect(peer))) throw new Error("no link to the other process");
-    const pair = { node, peer, bare, tcpPort, child };
+    const pair = { node, peer, bare, tcpPort, child, realm };
     // So that the compiler has seen it all.
     await flood(pair, "count", small, 100_000, 1);
     await roundTrip(pair, 1_000);

@@ -203,7 +203,12 @@ export class LongMessages {
       return;
     }
     line.entries.shift();
-    const next = line.entries.peek();
+    let next = line.entries.peek();
+    // A batch made for a frame that turned out to be long stays empty.
+    while (next instanceof FrameBatch && next.bytes === 0) {
+      line.entries.shift();
+      next = line.entries.peek();
+    }
     if (next === undefined) this.#lines.delete(line.key);
     else if (next instanceof FrameBatch) this.#turns.push(line);
     else this.#waiting.push(line);

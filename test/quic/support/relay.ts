@@ -7,6 +7,8 @@ export interface RelayOptions {
   readonly delayMs?: number;
   /** Part of the datagrams that get lost, 0 to 1, by a seeded generator. Default 0. */
   readonly loss?: number;
+  /** Which datagrams get lost besides, by their length. */
+  readonly lose?: (bytes: number) => boolean;
 }
 
 /**
@@ -34,7 +36,7 @@ export class UdpRelay {
     this.address = { host: "127.0.0.1", port: inside.address().port };
     inside.on("message", (bytes, { address, port }) => {
       this.#client = { host: address, port };
-      this.#forward(() => this.#outside.send(bytes, this.#server.port, this.#server.host));
+      this.#forward(bytes.length, () => this.#outside.send(bytes, this.#server.port, this.#server.host));
     });
     this.#listen(outside);
   }
@@ -60,12 +62,13 @@ export class UdpRelay {
   #listen(outside: Socket): void {
     outside.on("message", (bytes) => {
       const client = this.#client;
-      if (client !== undefined) this.#forward(() => this.#inside.send(bytes, client.port, client.host));
+      if (client === undefined) return;
+      this.#forward(bytes.length, () => this.#inside.send(bytes, client.port, client.host));
     });
   }
 
-  #forward(send: () => void): void {
-    if (this.#nextRandom() < (this.#options.loss ?? 0)) {
+  #forward(bytes: number, send: () => void): void {
+    if (this.#nextRandom() < (this.#options.loss ?? 0) || this.#options.lose?.(bytes) === true) {
       this.dropped++;
       return;
     }
