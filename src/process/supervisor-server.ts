@@ -1,3 +1,4 @@
+import { utf8Text } from "../base/text.ts";
 import type { Instant } from "../base/time.ts";
 import { Atom, atom, Pid, type Term, Tuple, tuple } from "../etf/index.ts";
 import { type Child, type ChildSpec, endChild, wantsRestart } from "./child.ts";
@@ -57,7 +58,7 @@ export class SupervisorServer extends GenServer {
     if (!(request instanceof Tuple) || request.length !== 2) return tuple(error, request);
     const [command, argument] = request.elements;
     if (command === startChild) return this.#startChild(argument as unknown as ChildSpec);
-    const id = argument instanceof Atom ? argument.name : argument;
+    const id = idOf(argument);
     const child = this.#children.find(({ spec }) => spec.id === id);
     if (child === undefined) return notFound;
     switch (command instanceof Atom ? command.name : "") {
@@ -205,6 +206,18 @@ export class SupervisorServer extends GenServer {
 
   #remove(child: Child): void {
     this.#children = this.#children.filter((other) => other !== child);
+  }
+}
+
+/** The id that a request names: text, or from Erlang an atom or a binary. */
+function idOf(term: Term): string | undefined {
+  if (term instanceof Atom) return term.name;
+  if (typeof term === "string") return term;
+  try {
+    return term instanceof Uint8Array ? utf8Text(term) : undefined;
+  } catch {
+    // No text, so nobody's id.
+    return undefined;
   }
 }
 
