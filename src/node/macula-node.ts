@@ -1,4 +1,4 @@
-import type { MeshError } from "../base/errors.ts";
+import { MeshError } from "../base/errors.ts";
 import type { NodeId } from "../base/node-id.ts";
 import { formatNodeName, parseNodeName } from "../base/node-name.ts";
 import type { Pid, Reference, Term } from "../etf/index.ts";
@@ -20,6 +20,7 @@ import {
   type ExportedModule,
   type ProcessBody,
   type ProcessCounters,
+  ProcessExit,
   type ProcessInfo,
   type ProcessOutput,
   type ProcessRuntime,
@@ -55,7 +56,7 @@ export interface MaculaNodeEvents {
   readonly nodeDown: { readonly node: string; readonly nodeId: NodeId; readonly reason: string };
   /** A message to the node itself: an exit or DOWN of what it linked or monitors. */
   readonly message: Term;
-  /** A listener of this node threw. */
+  /** A listener of another event threw this, or its promise was rejected with it. */
   readonly error: unknown;
 }
 
@@ -92,7 +93,7 @@ export class MaculaNode implements AsyncDisposable {
   readonly #log: Log;
   readonly #links: Links;
   readonly #driver: ProcessDriver;
-  readonly #events = new Emitter<MaculaNodeEvents>((thrown) => this.#onListenerThrew(thrown));
+  readonly #events = new Emitter<MaculaNodeEvents>((thrown, event) => this.#onListenerThrew(thrown, event));
   #closing: Promise<void> | undefined;
 
   private constructor({ name, configuration, identity, endpoint, stopRenewal, log, print }: Parts) {
@@ -214,7 +215,7 @@ export class MaculaNode implements AsyncDisposable {
   /** @returns a function that takes the listener away again. */
   on<Name extends keyof MaculaNodeEvents>(
     event: Name,
-    listener: (news: MaculaNodeEvents[Name]) => void,
+    listener: (news: MaculaNodeEvents[Name]) => unknown,
   ): () => void {
     return this.#events.on(event, listener);
   }
@@ -228,7 +229,7 @@ export class MaculaNode implements AsyncDisposable {
 
   /** Starts a process. It begins to run when the caller next waits. @throws MeshError `LIMIT`. */
   spawn(body: ProcessBody, options?: SpawnOptions): Pid {
-    return this.#runtime.spawn(body, options);
+    return this.#open.spawn(body, options);
   }
 
   /**
@@ -242,7 +243,7 @@ export class MaculaNode implements AsyncDisposable {
     args: readonly Term[],
     options?: SpawnOnOptions,
   ): Promise<Pid> {
-    return this.#runtime.spawnOn(node, module, name, args, options);
+    return this.#whileOpen((runtime) => runtime.spawnOn(node, module, name, args, options));
   }
 
   /**
@@ -256,7 +257,7 @@ export class MaculaNode implements AsyncDisposable {
     args: readonly Term[],
     options?: TimeoutOptions,
   ): Promise<Term> {
-    return this.#runtime.rpc(node, module, name, args, options);
+    return this.#whileOpen((runtime) => runtime.rpc(node, module, name, args, options));
   }
 
   /**
@@ -265,21 +266,21 @@ export class MaculaNode implements AsyncDisposable {
    * @throws MeshError `NO_PROCESS`, `ENCODE`, `LIMIT`.
    */
   send(to: Destination, message: Term): boolean {
-    return this.#runtime.send(to, message);
+    return this.#open.send(to, message);
   }
 
   /** Resolves once the receiver wants more. */
   drained(to: Destination): Promise<void> {
-    return this.#runtime.drained(to);
+    return this.#whileOpen((runtime) => runtime.drained(to));
   }
 
   /** @throws MeshError `NO_PROCESS` (no such process here), `LIMIT` (name taken, or process already named). */
   registerName(name: string, pid: Pid): void {
-    this.#runtime.registerName(name, pid);
+    this.#open.registerName(name, pid);
   }
 
   unregisterName(name: string): void {
-    this.#runtime.unregister(name);
+    this.#open.unregister(name);
   }
 
   whereis(name: string): Pid | undefined {
@@ -310,16 +311,16 @@ export class MaculaNode implements AsyncDisposable {
 
   /** `{'DOWN', Ref, process, …}` comes as the event `message`. */
   monitor(target: Destination): Reference {
-    return this.#runtime.monitor(target);
+    return this.#open.monitor(target);
   }
 
   demonitor(ref: Reference, options?: DemonitorOptions): boolean {
-    return this.#runtime.demonitor(ref, options);
+    return this.#open.demonitor(ref, options);
   }
 
   /** Sends an exit signal (`exit/2`). */
   exit(to: Pid, reason: Term): void {
-    this.#runtime.exit(to, reason);
+    this.#open.exit(to, reason);
   }
 
   groupLeader(of: Pid): Pid | undefined {
@@ -351,6 +352,23 @@ export class MaculaNode implements AsyncDisposable {
 
   get #runtime(): ProcessRuntime {
     return this.#driver.runtime;
+  }
+
+  /** For what cannot be done any more once the node is closing. @throws MeshError `CLOSED`. */
+  get #open(): ProcessRuntime {
+    if (this.#closing !== undefined) throw new MeshError("CLOSED", `${this.name} is closed`);
+    return this.#runtime;
+  }
+
+  /** What `ask` gives; MeshError `CLOSED` when the node is closed before. */
+  async #whileOpen<Result>(ask: (runtime: ProcessRuntime) => Promise<Result>): Promise<Result> {
+    try {
+      return await ask(this.#open);
+    } catch (error) {
+      // The node's own process has ended, and with it what it was waiting for.
+      if (this.#closing === undefined || !(error instanceof ProcessExit)) throw error;
+      throw new MeshError("CLOSED", `${this.name} was closed`, { cause: error });
+    }
   }
 
   async #close(): Promise<void> {
@@ -391,8 +409,9 @@ export class MaculaNode implements AsyncDisposable {
     }
   }
 
-  #onListenerThrew(thrown: unknown): void {
-    this.#log.error({ error: String(thrown) }, "listener.failed");
+  #onListenerThrew(thrown: unknown, event: keyof MaculaNodeEvents): void {
+    this.#log.error({ event, error: String(thrown) }, "listener.failed");
+    if (event !== "error") this.#events.emit("error", thrown);
   }
 }
 

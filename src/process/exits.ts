@@ -31,8 +31,10 @@ export class Exits {
 
   /** An `exit/2` signal arrives: `kill` cannot be trapped, and `normal` ends only the process that sent it. */
   receive(process: Process, from: Pid, reason: Term): void {
-    if (process.handler !== undefined) return;
-    if (reason === kill) this.terminate(process, killed);
+    // Not even `kill` ends what is part of the node.
+    if (process.handler !== undefined) {
+      if (process.trapExit && reason !== kill) process.deliver(exitMessage(from, reason), 0);
+    } else if (reason === kill) this.terminate(process, killed);
     else if (process.trapExit) process.deliver(exitMessage(from, reason), 0);
     else if (reason !== normal || process.pid === from) this.terminate(process, reason);
   }

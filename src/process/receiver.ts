@@ -173,6 +173,14 @@ export abstract class Receiver implements Deadline, Runnable {
   }
 
   #wait(pattern: Pattern | undefined, timeoutMs: number | undefined): Promise<Term> {
+    if (this.handler !== undefined) {
+      return rejected(
+        new MeshError("UNSUPPORTED", "the node's own process has no mailbox: see the event message"),
+      );
+    }
+    if (timeoutMs !== undefined && !(timeoutMs >= 0)) {
+      return rejected(new RangeError(`timeoutMs must not be ${timeoutMs}`));
+    }
     this.#pattern = pattern;
     this.#scanned = 0;
     const promise = new Promise<Term>((resolve, reject) => {

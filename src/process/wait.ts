@@ -33,7 +33,9 @@ export class Wait<Value> implements Deadline {
   /** Time is over at `due`: the wait fails with MeshError `TIMEOUT`, unless `expire` does something else. */
   until(due: Instant, expire?: () => void): this {
     if (expire !== undefined) this.#expire = expire;
-    this.#deadlines.set(this, due);
+    // Not a number would put the deadlines of all others out of order.
+    if (Number.isNaN(due)) this.fail(new RangeError("timeoutMs is not a number"));
+    else this.#deadlines.set(this, due);
     return this;
   }
 

@@ -62,3 +62,47 @@ test("closing a node tells the others, and may be called twice", async () => {
   expect(await down).toMatchObject({ node: one.name });
   expect(two.nodes()).toEqual([]);
 });
+
+test("whoever waits for an answer when the node is closed, or asks afterwards, gets CLOSED", async () => {
+  const one = await start();
+  one.exportModule("slow", { ever: () => new Promise(() => undefined) });
+  const call = one.rpc(one.name, "slow", "ever", []);
+  const outcome = expect(call).rejects.toMatchObject({ code: "CLOSED" });
+  await one.close();
+  await outcome;
+  await expect(one.rpc(one.name, "slow", "ever", [])).rejects.toMatchObject({ code: "CLOSED" });
+  expect(() => one.send("user", 1)).toThrow(expect.objectContaining({ code: "CLOSED" }));
+  expect(() => one.spawn(() => undefined)).toThrow(expect.objectContaining({ code: "CLOSED" }));
+  expect(one.processes()).toEqual([]);
+});
+
+test("a listener that throws, or rejects, is the event error and harms nobody", async () => {
+  const one = await start();
+  const errors: unknown[] = [];
+  const both = new Promise<void>((resolve) => {
+    one.on("error", (error) => {
+      if (errors.push(error) === 2) resolve();
+      // Is not told about itself.
+      throw new Error("again");
+    });
+  });
+  one.on("message", () => {
+    throw new TypeError("at once");
+  });
+  one.on("message", async () => {
+    throw new TypeError("later");
+  });
+  const received = next(one, "message");
+  one.send(one.self.pid, "hello");
+  expect(await received).toBe("hello");
+  await both;
+  expect(errors).toMatchObject([{ message: "at once" }, { message: "later" }]);
+});
+
+test("exit signals to the node itself are its event message; it has no mailbox", async () => {
+  const one = await start();
+  const received = next(one, "message");
+  const from = one.spawn((self) => self.exit(one.self.pid, atom("why")));
+  expect(await received).toEqual(tuple(atom("EXIT"), from, atom("why")));
+  await expect(one.self.receive()).rejects.toMatchObject({ code: "UNSUPPORTED" });
+});

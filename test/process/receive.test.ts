@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { atom, Pid, type Term, tuple } from "../../src/etf/index.ts";
 import { any, is, matches, oneOf, ProcessExit, type Self, where } from "../../src/process/index.ts";
-import { Network, nodeA, Puppet, pairOfNodes } from "./support.ts";
+import { Network, nodeA, nodeB, Puppet, pairOfNodes } from "./support.ts";
 
 /** Runs `body` as a process with `messages` in its mailbox, and gives what it returns. */
 async function within<T>(
@@ -312,3 +312,23 @@ describe("names", () => {
 function raise(value: unknown): never {
   throw value;
 }
+
+test("a time-out that is no time is refused, and puts nobody else's out of order", async () => {
+  const { network, a } = pairOfNodes();
+  const outcomes: unknown[] = [];
+  a.spawn(async (self) => {
+    await self.receive({ timeoutMs: Number.NaN }).catch((error: unknown) => outcomes.push(error));
+    await self.receive({ timeoutMs: -1 }).catch((error: unknown) => outcomes.push(error));
+    await self
+      .rpc(nodeB, "m", "f", [], { timeoutMs: Number.NaN })
+      .catch((error: unknown) => outcomes.push(error));
+    await self.receive({ timeoutMs: 10 }).catch((error: unknown) => outcomes.push(error));
+  });
+  await network.pass(10);
+  expect(outcomes.map((error) => (error as Error).name)).toEqual([
+    "RangeError",
+    "RangeError",
+    "RangeError",
+    "MeshError",
+  ]);
+});
