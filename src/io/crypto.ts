@@ -22,10 +22,10 @@ const signatureLength = 64;
  * @throws MeshError `CONFIGURATION` when it is not such a key, `UNSUPPORTED` without the engine.
  */
 export function coreCrypto(privateKey: Uint8Array): CoreCrypto {
-  const { NativeKey, verifySignature } = loadNative();
+  const native = loadNative();
   let own: NativeKey;
   try {
-    own = new NativeKey(privateKey);
+    own = new native.NativeKey(privateKey);
   } catch (cause) {
     throw new MeshError("CONFIGURATION", "the key of a node is a P-256 key", { cause });
   }
@@ -36,7 +36,7 @@ export function coreCrypto(privateKey: Uint8Array): CoreCrypto {
       own.sign(bytes, signature);
       return signature;
     },
-    verify: verifySignature,
+    verify: (publicKey, bytes, signature) => native.verifySignature(publicKey, bytes, signature),
   };
 }
 

@@ -137,7 +137,7 @@ function decodeHeartbeat(
   try {
     const term = decode(payload);
     if (!(term instanceof Tuple) || term.length !== 2) return undefined;
-    const [kind, sequence] = term.elements as readonly Term[];
+    const [kind, sequence] = term.elements;
     return Number.isInteger(sequence) ? { kind, sequence: sequence as number } : undefined;
   } catch {
     return undefined;
