@@ -40,7 +40,7 @@ describe("DESIGN §3: identities in the engine", () => {
     const [one, other] = [await testIdentity(shared), await testIdentity(shared)];
     const connection = await meet(one, other);
     expect(connection.peerNodeId).toBe(other.nodeId);
-    expect(connection.peerPublicKey).toEqual(Buffer.from(other.publicKey));
+    expect(connection.peerPublicKey).toEqual(other.publicKey);
   });
 
   test("another cookie or another realm is WRONG_REALM", async () => {
