@@ -35,8 +35,8 @@ export async function servePeer(bare: BareSetup): Promise<void> {
     const { port } = server.address() as { port: number };
     process.send?.({ node: node.name, tcpPort: port, barePort } satisfies Ready);
   });
-  process.on("message", () => {
-    globalThis.gc?.();
+  process.on("message", (order) => {
+    if (order === "collect") globalThis.gc?.();
     process.send?.(process.memoryUsage().rss);
   });
   process.on("disconnect", () => process.exit(0));

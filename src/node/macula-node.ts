@@ -114,7 +114,7 @@ export class MaculaNode implements AsyncDisposable {
       crypto: coreCrypto(identity.privateKey),
       random: systemRandom,
       clock: monotonicNow,
-      deliver: (delivery) => this.#driver.handle(delivery),
+      deliver: (delivery, now) => this.#driver.handle(delivery, now),
       onNews: (news) => {
         logLinkNews(log, news);
         if (news.type === "up") this.#events.emit("nodeUp", { node: news.name, nodeId: news.nodeId });

@@ -1,4 +1,5 @@
 import { canonicalNodeName } from "../base/node-name.ts";
+import type { Instant } from "../base/time.ts";
 import { monotonicNow } from "../io/clock.ts";
 import {
   type ProcessInput,
@@ -31,9 +32,11 @@ export class ProcessDriver {
     });
   }
 
-  handle(input: ProcessInput): void {
-    this.runtime.handle(input, monotonicNow());
-    this.#drain();
+  /** Hot path: outputs are performed at once, since one may stop the stream that is being read; the timer can wait. */
+  handle(input: ProcessInput, now: Instant = monotonicNow()): void {
+    this.runtime.handle(input, now);
+    this.#performAll();
+    this.#drainSoon();
   }
 
   /** Ends all processes. */
@@ -42,17 +45,22 @@ export class ProcessDriver {
     this.#deadlines.close();
   }
 
-  /** Not at once: `wake` comes from the middle of what a process is doing. */
+  /** Once for all that happens now, and not in its midst: `wake` comes from the middle of what a process is doing. */
   #drainSoon(): void {
     if (this.#draining) return;
     this.#draining = true;
-    queueMicrotask(() => this.#drain());
+    queueMicrotask(this.#drain);
   }
 
-  #drain(): void {
+  readonly #drain = (): void => {
     this.#draining = false;
-    for (let output = this.runtime.poll(); output !== undefined; output = this.runtime.poll())
-      this.#perform(output);
+    this.#performAll();
     this.#deadlines.watch(this.runtime);
+  };
+
+  #performAll(): void {
+    for (let output = this.runtime.poll(); output !== undefined; output = this.runtime.poll()) {
+      this.#perform(output);
+    }
   }
 }
