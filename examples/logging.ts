@@ -1,4 +1,5 @@
 // A node says nothing unless it is given a log: a pino logger, or any object with these four methods.
+// Run: npm run build && npx tsx examples/logging.ts
 import { type Log, MaculaNode } from "macula";
 
 const write =

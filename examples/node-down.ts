@@ -1,4 +1,5 @@
 // What a node learns when another one goes away: its links and monitors say `noconnection`, and the node itself is told.
+// Run: npm run build && npx tsx examples/node-down.ts
 import { atom, format, MaculaNode, withSelf } from "macula";
 
 const realm = { realm: "demo", cookie: "a long secret that both nodes share", stateDir: null };

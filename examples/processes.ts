@@ -1,23 +1,14 @@
-// Processes of one node: messages, patterns, links, a server and its supervisor.
-import { atom, GenServer, is, MaculaNode, type Reply, Supervisor, type Term, tuple } from "macula";
-
-class Counter extends GenServer {
-  #count = 0;
-
-  override handleCall(request: Term): Reply {
-    if (request === "next") return ++this.#count;
-    throw new RangeError("only next");
-  }
-}
+// Processes of one node: messages and patterns.
+// Run: npm run build && npx tsx examples/processes.ts
+import { atom, is, MaculaNode, tuple } from "macula";
 
 await using node = await MaculaNode.start({
-  name: "examples@localhost:4435",
-  realm: "demo",
-  cookie: "examples",
+  name: "examples@localhost:0",
+  stateDir: null,
   print: (text) => process.stdout.write(text),
 });
 
-// A process waits for messages of one shape, and answers each.
+// Waits for messages of one shape, and answers each.
 const doubler = node.spawn(async (self) => {
   for (;;) {
     const [, from, number] = (await self.receive(tuple(atom("double"), is.pid, is.number))).elements;
@@ -25,14 +16,10 @@ const doubler = node.spawn(async (self) => {
   }
 });
 
-node.spawn(async (self) => {
-  self.send(doubler, tuple(atom("double"), self.pid, 21));
-  await self.print(`21 doubled is ${await self.receive(is.number, { timeoutMs: 1_000 })}\n`);
+await new Promise<void>((resolve) => {
+  node.spawn(async (self) => {
+    self.send(doubler, tuple(atom("double"), self.pid, 21));
+    await self.print(`21 doubled is ${await self.receive(is.number, { timeoutMs: 1_000 })}\n`);
+    resolve();
+  });
 });
-
-// A supervisor restarts the server when it crashes.
-await Supervisor.start(node, {
-  children: [{ id: "counter", start: (self) => GenServer.start(self, Counter, [], { name: "counter" }) }],
-});
-console.log(await GenServer.call(node, "counter", "next"), await GenServer.call(node, "counter", "next"));
-await GenServer.call(node, "counter", "crash").catch((error: unknown) => console.log(String(error)));
