@@ -20,14 +20,14 @@ export type LinkInput =
   | { readonly type: "leave"; readonly reason: string }
   /** The lanes may have become empty. */
   | { readonly type: "flushed" }
-  /** The peer ended its control stream: it is leaving, and says no more on new streams. */
+  /** The peer ended its control stream: it is leaving, and all streams it ever opened are here. */
   | { readonly type: "peerLeaves" }
   | { readonly type: "tick" };
 
 export type LinkOutput =
   | { readonly type: "datagram"; readonly bytes: Uint8Array }
   | { readonly type: "answered"; readonly rttMs: number }
-  /** Everything is written: finish all outgoing streams. */
+  /** Everything is written: finish the lanes and, when the peer has acknowledged all of them, control. */
   | { readonly type: "finish" }
   | { readonly type: "close"; readonly ending: Ending };
 

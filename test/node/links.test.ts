@@ -102,6 +102,29 @@ describe("DESIGN §5: the end of a link", () => {
     ]);
   });
 
+  test("an orderly end loses no lane whose only packet the network lost", async () => {
+    await using network = await Network.start();
+    // So short that a packet holds one lane: its loss is the loss of all that the peer would have known of the lane.
+    const quic = { loopbackMtuMax: 1_200, host: "127.0.0.1" };
+    await using bob = await LinkNode.start({ name: "bob", publicPort: network.port, quic });
+    network.target = bob.endpoint.address.port;
+    await using alice = await LinkNode.start({ name: "alice", quic });
+    // What fills a packet to its last bytes is the engine's affair: one of these does.
+    for (const [round, bytes] of numbers(20)
+      .map((each) => 1_020 + 4 * each)
+      .entries()) {
+      await alice.links.connect(bob.name);
+      await bob.until(() => bob.count("nodeUp") === round + 1);
+      network.loseAfter = 1;
+      for (const lane of numbers(2)) alice.sendTo(bob, new Uint8Array(bytes), lane);
+      alice.links.disconnect(bob.name);
+      await bob.until(() => bob.count("nodeDown") === round + 1);
+      expect(bob.messages()).toHaveLength(2 * round + 2);
+      expect(network.loseAfter).toBeLessThan(0);
+      await alice.until(() => alice.count("nodeDown") === round + 1);
+    }
+  });
+
   test("a peer that falls silent is lost: nodeDown once, and what waits for it is rejected", async () => {
     const link = { heartbeatIntervalMs: 100, heartbeatMissesMax: 3 };
     await using network = await Network.start();
@@ -263,6 +286,8 @@ describe("STYLE: back-pressure", () => {
 /** A wire with a switch: passes datagrams between whoever comes and `target`. */
 class Network implements AsyncDisposable {
   silent = false;
+  /** The dialler's packet after so many is lost. */
+  loseAfter = -1;
   target = 0;
   readonly #front = createSocket("udp4");
   readonly #back = createSocket("udp4");
@@ -275,7 +300,8 @@ class Network implements AsyncDisposable {
     let client: AddressInfo | undefined;
     network.#front.on("message", (bytes, from) => {
       client = { ...from, family: "IPv4" };
-      if (!network.silent) network.#back.send(bytes, network.target, "127.0.0.1");
+      if (!network.silent && network.loseAfter-- !== 0)
+        network.#back.send(bytes, network.target, "127.0.0.1");
     });
     network.#back.on("message", (bytes) => {
       if (!network.silent && client !== undefined) network.#front.send(bytes, client.port, client.address);

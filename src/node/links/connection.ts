@@ -374,6 +374,12 @@ export class LinkConnection implements IncomingUser {
     this.#user.onTouched(this);
   }
 
+  /** Control comes last: its end must not overtake a lane that the peer has never heard of, and so would not wait for. */
+  async #finish(): Promise<void> {
+    await this.#outgoing?.finish();
+    this.#control?.finish();
+  }
+
   #onLinkOutput(output: LinkOutput): void {
     if (this.#ended) return;
     switch (output.type) {
@@ -385,8 +391,7 @@ export class LinkConnection implements IncomingUser {
         this.#user.onAnswered(this, output.rttMs);
         break;
       case "finish":
-        this.#outgoing?.finish();
-        this.#control?.finish();
+        void this.#finish();
         break;
       case "close":
         this.end(output.ending);

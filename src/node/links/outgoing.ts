@@ -53,9 +53,11 @@ export class Outgoing {
     }
   }
 
-  /** Says on every stream that nothing more comes. */
-  finish(): void {
-    for (const lane of this.#streams) lane?.stream.finish();
+  /** Says on every lane that nothing more comes. Resolves when the peer has all of them to the end, or the connection is gone. */
+  async finish(): Promise<void> {
+    const streams = this.#streams.flatMap((lane) => (lane === undefined ? [] : [lane.stream]));
+    for (const stream of streams) stream.finish();
+    await Promise.allSettled(streams.map(({ finished }) => finished));
   }
 
   #open(number: number): LaneStream | undefined {
