@@ -19,6 +19,8 @@ export type PoolInput =
   | { readonly type: "connect"; readonly name: string }
   /** End the link to the node in order, and any dial. */
   | { readonly type: "disconnect"; readonly name: string }
+  /** The node is closing: forget whom to dial, and dial nobody any more. Links stay until `closed`. */
+  | { readonly type: "close" }
   /** A peer connected; `connection` is from `number()`. */
   | { readonly type: "inbound"; readonly connection: ConnectionNumber; readonly address: string }
   /** The engine's handshake is complete: the peer of this dial is there; what it said as early data is no replay. */

@@ -53,6 +53,10 @@ export class PoolNodes {
     return this.#nodes.size;
   }
 
+  all(): IterableIterator<Node> {
+    return this.#nodes.values();
+  }
+
   find(name: string): Node | undefined {
     return this.#nodes.get(name);
   }

@@ -40,6 +40,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   #dials = 0;
   #wanted = 0;
   #lastNumber = 0;
+  #closing = false;
 
   constructor(self: PoolPeer, options: Required<PoolOptions>, random: Random) {
     this.#self = self;
@@ -88,6 +89,9 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
       case "disconnect":
         this.#onDisconnect(input.name);
         break;
+      case "close":
+        this.#onClose();
+        break;
       case "inbound":
         this.#onInbound(input.connection, input.address);
         break;
@@ -117,6 +121,10 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   #onWant(name: string, atOnce: boolean, now: Instant): void {
     const node = this.#nodes.get(name);
     if (node.up !== undefined && !node.up.leaving) return;
+    if (this.#closing) {
+      this.#unreachable(node, new MeshError("CLOSED", closing.reason));
+      return;
+    }
     if (!node.wanted && this.#wanted >= this.#options.wantedMax) {
       this.#unreachable(
         node,
@@ -172,6 +180,21 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     if (node.dial !== undefined || node.wanted) {
       this.#abandonDial(node, { code: "goodbye", reason: "disconnected" });
       this.#unreachable(node, new MeshError("CLOSED", `the dial to ${name} was given up: disconnected`));
+    }
+  }
+
+  #onClose(): void {
+    this.#closing = true;
+    this.#dialQueue.clear();
+    for (const node of this.#nodes.all()) {
+      node.queued = false;
+      this.#nodes.touch(node);
+      if (node.dial === undefined && !node.wanted) continue;
+      this.#abandonDial(node, closing);
+      this.#unreachable(
+        node,
+        new MeshError("CLOSED", `the dial to ${node.name} was given up: ${closing.reason}`),
+      );
     }
   }
 
@@ -470,4 +493,5 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   }
 }
 
+const closing: Ending = { code: "goodbye", reason: "the node is closing" };
 const duplicate: Ending = { code: "duplicate", reason: "the two nodes have another connection" };

@@ -296,6 +296,26 @@ describe("dialling", () => {
     expect(world.now).toBe(0);
   });
 
+  test("closing: dials, the queue and what waits for its back-off are given up, and nobody is dialled any more", () => {
+    const world = new World(1);
+    const a = world.add("a", 1, 1, { dialsMax: 1 });
+    const friend = world.add("friend", 9);
+    world.send(a, friend, 1);
+    world.run();
+    for (const id of [2, 3]) world.add(`n${id}`, id).reachable = false;
+    world.tell(a, { type: "want", name: "gone@host:1" });
+    for (const name of ["gone@host:1", "n2@host:1", "n3@host:1"]) world.tell(a, { type: "want", name });
+    const before = a.history.length;
+    world.tell(a, { type: "close" });
+    const given = ["gone", "n2", "n3"].map((name) => `unreachable ${name}@host:1 CLOSED`);
+    expect(a.history.slice(before)).toEqual(given);
+    world.tell(a, { type: "want", name: "n2@host:1" });
+    world.tell(a, { type: "connect", name: "gone@host:1" });
+    expect(a.history.slice(before + 3)).toEqual([given[1], given[0]]);
+    expect(a.pool.deadline()).toBeUndefined();
+    expect([...a.ends.values()]).toEqual([a.up.get(friend.name)]);
+  });
+
   test("bounds: dials at once, nodes waited for, links, handshakes of peers", () => {
     const world = new World(1);
     const a = world.add("a", 1, 1, { dialsMax: 2, wantedMax: 3, linksMax: 3 });

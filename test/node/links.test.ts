@@ -183,6 +183,26 @@ describe("DESIGN §5: the end of a link", () => {
     expect(earlyData()).toBe("rejected");
   });
 
+  test("close dials nobody while links end: what waits is given up, also what waits for a redial", async () => {
+    const pool = { backoffBaseMs: 50, backoffMaxMs: 50 };
+    await using alice = await LinkNode.start({ setup: { pool, link: { leaveTimeoutMs: 200 } } });
+    const gone = await LinkNode.start();
+    await gone[Symbol.asyncDispose]();
+    await expect(alice.links.connect(gone.name)).rejects.toThrow();
+    // It does not read, so the link with it takes its time to end: longer than the back-off.
+    await using peer = await RawPeer.dial(alice);
+    await peer.link();
+    await alice.until(() => alice.links.connected().length === 1);
+    alice.sendTo(gone, "lost");
+    await Promise.resolve();
+    const dialsBefore = alice.links.stats().counters.dials;
+    const closed = alice.links.close();
+    expect(alice.links.connected()).toHaveLength(1);
+    expect(alice.count("nodeDown")).toBe(2);
+    await closed;
+    expect(alice.links.stats().counters.dials).toBe(dialsBefore);
+  });
+
   test("close is idempotent, leaves no link, and refuses what comes later", async () => {
     await using alice = await LinkNode.start({ name: "alice" });
     await using bob = await LinkNode.start({ name: "bob" });

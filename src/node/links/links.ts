@@ -65,7 +65,8 @@ export class Links implements SignalSink {
   #more: Incoming[] = [];
   #streams = 0;
   #inPool = false;
-  #closing: Promise<void> | undefined;
+  #closing = false;
+  #closed: Promise<void> | undefined;
   #onEmpty: (() => void) | undefined;
   /** The signal being encoded: a field, so that the hot path needs no closure for each. */
   #signal: Signal | undefined;
@@ -108,7 +109,7 @@ export class Links implements SignalSink {
   async connect(node: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
     const name = formatNodeName(parseNodeName(node));
     if (name === this.#setup.name || this.#peers.get(name)?.connection !== undefined) return;
-    if (this.#closing !== undefined) throw new MeshError("CLOSED", "the node is closing");
+    if (this.#closing) throw new MeshError("CLOSED", "the node is closing");
     const connected = this.#linkWaiters.wait(name, signal);
     if (signal?.aborted !== true) {
       this.#peer(name);
@@ -184,12 +185,14 @@ export class Links implements SignalSink {
 
   /** Ends all links in order, within `leaveTimeoutMs`. Idempotent. The endpoint stays open. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    this.#closed ??= this.#close();
+    return this.#closed;
   }
 
   async #close(): Promise<void> {
-    for (const abort of this.#dials.values()) abort.abort(new MeshError("CLOSED", "the node is closing"));
+    // Before anything else: nothing that is told here or comes meanwhile may begin a dial, which nobody would end.
+    this.#closing = true;
+    this.#tellPool({ type: "close" });
     for (const connection of [...this.#connections.values()]) connection.leave("the node is closing");
     if (this.#connections.size > 0) {
       await new Promise<void>((resolve) => {
@@ -214,7 +217,7 @@ export class Links implements SignalSink {
 
   /** Something is about to be sent to a node without a link. `undefined` when it cannot be one, or we are closing. */
   #want(node: string): Peer | undefined {
-    if (this.#closing !== undefined || node === this.#setup.name) return undefined;
+    if (this.#closing || node === this.#setup.name) return undefined;
     try {
       parseNodeName(node);
     } catch {
@@ -238,7 +241,7 @@ export class Links implements SignalSink {
 
   #later(job: () => void): void {
     queueMicrotask(() => {
-      if (this.#closing === undefined) job();
+      if (!this.#closing) job();
     });
   }
 
@@ -281,7 +284,7 @@ export class Links implements SignalSink {
 
   #onConnection(transport: QuicConnection): void {
     const number = this.#pool.number();
-    if (this.#closing !== undefined) {
+    if (this.#closing) {
       transport.close(0, "the node is closing");
       return;
     }
