@@ -156,6 +156,11 @@ export class MaculaNode implements AsyncDisposable {
       identity,
       trust,
       connectionsMax: 2 * configuration.links.linksMax,
+      handshakeTimeoutMs: configuration.links.handshakeTimeoutMs,
+      handshakesPerAddressMax: configuration.links.inboundPerAddressMax,
+      // Bytes of a lane that stands still count for the whole link: half of all lanes may, and the others still go on.
+      streamWindowBytes: 2 << 20,
+      connectionWindowBytes: 128 << 20,
       // A link has one, for control; each that is allowed takes memory from the start.
       bidirectionalStreamsMax: 8,
       unidirectionalStreamsMax: configuration.links.lanesMax,
