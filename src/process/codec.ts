@@ -59,19 +59,20 @@ const encodeOptions = { text: "marked" } as const;
 /** Binaries are views of the payload: see `unpinned`. */
 const decodeOptions = { binaries: "bytes", copyBytes: false } as const;
 
-/** Payloads below this are copied, bytes. */
-const copiedBelow = 4_096;
+/** Payloads from this on are copied into a buffer of their own, bytes. */
+const ownBufferFrom = 4_096;
 const slabBytes = 16_384;
 let slab = new Uint8Array(0);
 let slabUsed = 0;
 
 /**
- * A short payload out of the chunk of the stream that it came in: a message that waits in a mailbox would keep the whole
- * chunk alive. Copies share slabs, as an array buffer for each would cost more than all the rest of decoding; so what a
- * message keeps alive is at most 16 KiB, or 16 times its payload.
+ * The payload, copied if it is small beside the chunk of the stream that it came in: a message that waits in a mailbox
+ * would keep the whole chunk alive. Short copies share slabs, as an array buffer for each would cost more than all the
+ * rest of decoding; so what a message keeps alive is at most 16 KiB, or 16 times its payload.
  */
 function unpinned(payload: Uint8Array): Uint8Array {
-  if (payload.length >= copiedBelow || payload.buffer.byteLength <= slabBytes) return payload;
+  if (payload.buffer.byteLength <= Math.max(slabBytes, 16 * payload.length)) return payload;
+  if (payload.length >= ownBufferFrom) return payload.slice();
   if (slabUsed + payload.length > slab.length) {
     slab = new Uint8Array(slabBytes);
     slabUsed = 0;
