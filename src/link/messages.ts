@@ -1,6 +1,6 @@
 import { MeshError } from "../base/errors.ts";
 import { type NodeId, nodeIdBytes, nodeIdFromBytes } from "../base/node-id.ts";
-import { parseNodeName } from "../base/node-name.ts";
+import { canonicalNodeName } from "../base/node-name.ts";
 import { utf8, utf8Text } from "../base/text.ts";
 import { Writer } from "../base/writer.ts";
 import { Atom, atom, decode, encode, type Term } from "../etf/index.ts";
@@ -148,11 +148,14 @@ class Fields {
     const value = this.#map.get(atom(key));
     const text = value instanceof Uint8Array ? utf8Text(value) : value;
     if (typeof text !== "string") throw wrong(key, "a binary");
+    let canonical: string;
     try {
-      parseNodeName(text);
+      canonical = canonicalNodeName(text);
     } catch (cause) {
       throw wrong(key, "a node name", cause);
     }
+    // A node of two names would be dialled, and counted, twice.
+    if (canonical !== text) throw wrong(key, `a node name in its one form, ${canonical}`);
     return text;
   }
 

@@ -67,6 +67,7 @@ export class RawPeer implements AsyncDisposable {
       const result = decodeFrame(this.#received);
       if (result.result === "frame") return decodeHandshake(result.frame.payload) as Answer;
       const chunk = this.control.read();
+      if (chunk === undefined && !this.control.canRead) throw new Error("the control stream is over");
       if (chunk === undefined) await this.control.readable();
       else this.#received = Buffer.concat([this.#received, chunk]);
     }
