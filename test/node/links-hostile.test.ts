@@ -41,6 +41,7 @@ describe("DESIGN §5: a handshake that does not hold is refused at both sides", 
       (peer, victim) => peer.say(peer.hello({ name: victim.name })),
     ],
     ["no node name", "decode", (peer) => peer.say(peer.hello({ name: "nobody" }))],
+    ["a node name without its port", "decode", (peer) => peer.say(peer.hello({ name: "raw@localhost" }))],
     ["a proof that proves nothing", "invalid_challenge", wrongProof],
     [
       "a message out of turn",
@@ -131,6 +132,24 @@ describe("wire protocol: a link that breaks the protocol is closed", () => {
       "an unknown version in a lane",
       "version_mismatch",
       (peer) => void peer.lane().write(new Uint8Array([2, 0, 0])),
+    ],
+    [
+      "the end of a lane within a message",
+      "decode",
+      (peer) => {
+        const lane = peer.lane();
+        lane.write(encodeFrame(frameType.send, new Uint8Array(100)).subarray(0, 50));
+        lane.finish();
+      },
+    ],
+    [
+      "a lane that is given up",
+      "protocol",
+      (peer) => {
+        const lane = peer.lane();
+        lane.write(encodeFrame(frameType.send, new Uint8Array(100)).subarray(0, 50));
+        lane.reset(1);
+      },
     ],
     [
       "a handshake in a lane",

@@ -1,3 +1,4 @@
+import { MeshError } from "../../base/errors.ts";
 import type { Instant } from "../../base/time.ts";
 import type { QuicStream } from "../../io/quic/index.ts";
 import type { Link } from "../../link/index.ts";
@@ -13,7 +14,7 @@ export interface IncomingUser {
   onDefect(error: unknown): void;
   /** The frame budget of this turn is used up: call `read` again in the next. */
   onMore(incoming: Incoming): void;
-  /** The peer finished or reset the stream, and all of it is read. */
+  /** The peer finished the stream, or the connection is gone, and all of it is read. */
   onEnd(incoming: Incoming): void;
 }
 
@@ -115,7 +116,14 @@ export class Incoming {
       this.#link.heard(now);
       inbox.feed(chunk);
     }
-    if (this.#paused || !(this.#stream.readEnded || this.#stream.readError !== undefined)) return;
+    const { readEnded, readError } = this.#stream;
+    if (this.#paused || !(readEnded || readError !== undefined)) return;
+    // The end of the connection ends its streams anywhere; in a link that lives, it would be a hole in the order of signals.
+    if (!this.#stream.connection.isClosed) {
+      if (readError !== undefined)
+        throw new MeshError("PROTOCOL", `the peer gave up a lane: ${readError.message}`);
+      inbox.end();
+    }
     this.#ended = true;
     this.#link.closeInbox(inbox);
     this.#user.onEnd(this);
