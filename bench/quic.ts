@@ -285,7 +285,12 @@ function nextTicket(connection: QuicConnection): Promise<SessionTicket> {
 async function idleConnections(): Promise<BenchRow[]> {
   const count = 1_000;
   const [a, b] = await Promise.all([realm.issue(), realm.issue()]);
-  const options = { host: "127.0.0.1", trust: realm.trust, retryFrom: count };
+  const options = {
+    host: "127.0.0.1",
+    trust: realm.trust,
+    retryFrom: count,
+    handshakesPerAddressMax: 2 * count,
+  };
   const server = await QuicEndpoint.listen({ ...options, identity: a.identity });
   const client = await QuicEndpoint.listen({ ...options, identity: b.identity });
   const warm: QuicConnection[] = [];

@@ -1,6 +1,11 @@
 //! One connection: its state beside quinn-proto's, and what the owner can do with it.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
 use bytes::{Buf, Bytes, BytesMut};
 use quinn_proto::{
@@ -33,8 +38,10 @@ pub struct Connection {
     pub(crate) released: bool,
     /// An incoming connection whose handshake is going on.
     pub(crate) handshaking: bool,
-    /// It counts among the engine's handshakes.
-    pub(crate) counted: bool,
+    /// It counts among the engine's handshakes, and among those of this address.
+    pub(crate) counted: Option<IpAddr>,
+    /// When its handshake has to be complete.
+    handshake_until: Option<Instant>,
     side: Side,
     remote: SocketAddr,
     announced: bool,
@@ -103,7 +110,8 @@ impl Connection {
             scheduled: None,
             released: false,
             handshaking: false,
-            counted: false,
+            counted: None,
+            handshake_until: None,
             side,
             remote,
             announced: false,
@@ -130,11 +138,17 @@ impl Connection {
         }
     }
 
-    pub(crate) fn server(proto: quinn_proto::Connection, handle: ConnectionHandle) -> Self {
+    pub(crate) fn server(
+        proto: quinn_proto::Connection,
+        handle: ConnectionHandle,
+        counted: IpAddr,
+        handshake_until: Instant,
+    ) -> Self {
         let remote = proto.remote_address();
         Self {
             handshaking: true,
-            counted: true,
+            counted: Some(counted),
+            handshake_until: Some(handshake_until),
             ..Self::new(Some(proto), handle, Side::Server, remote)
         }
     }
@@ -180,13 +194,38 @@ impl Connection {
         true
     }
 
+    /// When something is to be done if nothing arrives: quinn-proto's timer, or the end of the handshake's time.
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        let due = self.proto.as_mut()?.poll_timeout();
+        let until = self.handshake_until.filter(|_| self.handshaking);
+        due.into_iter().chain(until).min()
+    }
+
+    /// End a handshake whose time is over; `true` when it was. Idle time-outs do not bound one: a peer without a
+    /// certificate may go on sending.
+    pub(crate) fn expire(&mut self, now: Instant, handle: u64, events: &mut Events) -> bool {
+        if !self.handshaking || self.handshake_until.is_none_or(|until| until > now) {
+            return false;
+        }
+        self.close(now, 0, b"");
+        let close = Close::new(CloseKind::Timeout, "the handshake took too long");
+        let kind = if self.announced {
+            Kind::Closed
+        } else {
+            Kind::IncomingFailed
+        };
+        events.push(kind, handle, close.kind as u64, 0);
+        self.closed = Some(close);
+        true
+    }
+
     pub(crate) fn poll_events(&mut self, handle: u64, events: &mut Events) {
         let Some(mut proto) = self.proto.take() else {
             return;
         };
         while let Some(event) = proto.poll() {
-            // After a local close the owner wants to hear nothing more.
-            if self.closed.as_ref().is_none_or(|close| close.kind != CloseKind::Local) {
+            // Once told that it is over, the owner wants to hear nothing more. (A loss comes last of all.)
+            if self.closed.is_none() {
                 self.on_event(handle, event, &mut proto, events);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
+    collections::{hash_map::Entry, BinaryHeap, HashMap, HashSet, VecDeque},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -108,6 +108,8 @@ pub struct Engine {
     live: u32,
     /// Incoming connections whose handshake is going on.
     handshakes: u32,
+    /// The same by address; no entry is 0.
+    handshakes_from: HashMap<IpAddr, u32>,
     /// Something could not be sent; the owner waits for the socket.
     pub send_blocked: bool,
 }
@@ -172,6 +174,7 @@ impl Engine {
             connection_ids: HashedConnectionIdGenerator::from_key(cid_key),
             live: 0,
             handshakes: 0,
+            handshakes_from: HashMap::new(),
             send_blocked: false,
         };
         engine.set_now(now_ms);
@@ -373,9 +376,10 @@ impl Engine {
         let failed = connection.has_failed();
         connection.poll_events(handle, &mut self.events);
         self.counters.incoming_failed += u64::from(!failed && connection.has_failed());
-        if connection.counted && !connection.handshaking {
-            connection.counted = false;
-            self.handshakes -= 1;
+        if !connection.handshaking {
+            if let Some(address) = connection.counted.take() {
+                self.leave_handshakes(address);
+            }
         }
         if drained {
             self.live -= 1;
@@ -386,6 +390,16 @@ impl Engine {
         self.slots[slot as usize].connection = Some(connection);
         if gone {
             self.vacate(slot);
+        }
+    }
+
+    fn leave_handshakes(&mut self, address: IpAddr) {
+        self.handshakes -= 1;
+        if let Entry::Occupied(mut count) = self.handshakes_from.entry(address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
     }
 
@@ -434,7 +448,10 @@ impl Engine {
             if connection.scheduled == Some(when) {
                 connection.scheduled = None;
             }
-            if let Some(proto) = &mut connection.proto {
+            if connection.expire(self.now, handle_of(slot, generation), &mut self.events) {
+                self.counters.incoming_failed += u64::from(connection.has_failed());
+                self.touch(slot);
+            } else if let Some(proto) = &mut connection.proto {
                 if proto.poll_timeout().is_some_and(|due| due <= self.now) {
                     proto.handle_timeout(self.now);
                     self.touch(slot);
@@ -452,7 +469,7 @@ impl Engine {
         let Some(connection) = &mut entry.connection else {
             return;
         };
-        let Some(due) = connection.proto.as_mut().and_then(|proto| proto.poll_timeout()) else {
+        let Some(due) = connection.poll_timeout() else {
             return;
         };
         if connection.scheduled.is_none_or(|scheduled| due < scheduled) {

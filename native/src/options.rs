@@ -23,6 +23,9 @@ pub struct Options {
     pub loopback_mtu_max: u16,
     pub connections_max: u32,
     pub handshakes_max: u32,
+    /// From one address, see [`address_key`](crate::packet::address_key).
+    pub handshakes_per_address_max: u32,
+    pub handshake_timeout_ms: u32,
     /// From this many handshakes on, a peer has to prove its address first.
     pub retry_from: u32,
     pub tickets_max: u32,
@@ -56,6 +59,8 @@ impl Default for Options {
             loopback_mtu_max: 32_768,
             connections_max: 16_384,
             handshakes_max: 1024,
+            handshakes_per_address_max: 64,
+            handshake_timeout_ms: 5_000,
             retry_from: 128,
             tickets_max: 4096,
             foreign_buffer: 1 << 20,

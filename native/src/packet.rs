@@ -126,6 +126,17 @@ pub fn for_socket(address: SocketAddr, ipv6: bool) -> SocketAddr {
     }
 }
 
+/// What counts as one address in limits: the host, and for IPv6 its /64, of which a host has all addresses. Addresses
+/// with `own_prefix` are names that we gave to peers, each its own.
+pub fn address_key(address: SocketAddr, own_prefix: &[u8; 8]) -> IpAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V6(ip) if ip.octets()[..8] != *own_prefix => {
+            IpAddr::V6((u128::from(ip) & !u128::from(u64::MAX)).into())
+        }
+        ip => ip,
+    }
+}
+
 pub fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
@@ -155,6 +166,18 @@ mod tests {
         let mut unpack = Unpack::new(&packed);
         assert!(unpack.next().is_none());
         assert!(unpack.broken);
+    }
+
+    #[test]
+    fn a_host_counts_as_one_address() {
+        let prefix = [0xfd, 0, 0, 0, 0, 0, 0, 1];
+        let key = |address: &str| address_key(address.parse().unwrap(), &prefix);
+        assert_eq!(key("192.0.2.1:1"), key("[::ffff:192.0.2.1]:2"));
+        assert_ne!(key("192.0.2.1:1"), key("192.0.2.2:1"));
+        assert_ne!(key("[::ffff:192.0.2.1]:1"), key("[::ffff:192.0.2.2]:1"));
+        assert_eq!(key("[2001:db8::1]:1"), key("[2001:db8::ffff:0:0:1]:1"));
+        assert_ne!(key("[2001:db8::1]:1"), key("[2001:db8:0:1::1]:1"));
+        assert_ne!(key("[fd00:0:0:1::1]:1"), key("[fd00:0:0:1::2]:1"));
     }
 
     #[test]

@@ -155,6 +155,114 @@ fn under_load_addresses_are_proved_first() {
     assert_eq!(world.server.connections(), 1);
 }
 
+/// Another client at `address`; what the old one sent arrives still, but nobody is there for the answers.
+fn replace_client(world: &mut World, address: &str) {
+    world.client = engine(&world.client_node, world.realm.trust(&[]), ALPN, Options::default());
+    world.client_address = address.parse().unwrap();
+    world.client_events.clear();
+}
+
+#[test]
+fn a_handshake_has_a_time_limit_whatever_the_idle_time_out() {
+    let options = Options {
+        idle_timeout_ms: 0,
+        handshake_timeout_ms: 2_000,
+        ..Options::default()
+    };
+    let mut world = World::with(Options::default(), options);
+    world.dial();
+    world.run_until(5.0);
+    replace_client(&mut world, "192.0.2.9:1000");
+    world.run_until(1_990.0);
+    assert_eq!(world.server.handshakes(), 1);
+    world.run_until(2_020.0);
+    assert_eq!(world.server.handshakes(), 0);
+    assert_eq!(world.server.counters.incoming_failed, 1);
+    let failed = last(&world.server_events, Kind::IncomingFailed).expect("the owner was not told");
+    assert_eq!(failed.a, CloseKind::Timeout as u64);
+    let close = world.server.close_reason(failed.connection).unwrap();
+    assert_eq!(
+        close.map(|close| close.reason),
+        Some("the handshake took too long".to_owned())
+    );
+    world.run_until(20_000.0);
+    assert_eq!(world.server.connections(), 0);
+}
+
+#[test]
+fn a_complete_handshake_has_no_time_limit() {
+    let options = Options {
+        handshake_timeout_ms: 200,
+        ..Options::default()
+    };
+    let mut world = World::with(Options::default(), options);
+    world.connected();
+    world.run(10_000.0);
+    assert_eq!(world.server.connections(), 1);
+    assert!(last(&world.server_events, Kind::Closed).is_none());
+}
+
+fn four_per_address(retry_from: u32) -> World {
+    let options = Options {
+        handshakes_per_address_max: 4,
+        retry_from,
+        ..Options::default()
+    };
+    World::with(Options::default(), options)
+}
+
+#[test]
+fn one_address_cannot_take_all_handshakes() {
+    let mut world = four_per_address(0);
+    for _ in 0..10 {
+        world.dial();
+    }
+    // They have answered the Retry, and leave it at that.
+    world.run_until(25.0);
+    replace_client(&mut world, "192.0.2.9:1000");
+    world.run_until(40.0);
+    assert_eq!(world.server.handshakes(), 4);
+    assert_eq!(world.server.counters.incoming_refused, 6);
+    world.dial();
+    world.run(200.0);
+    assert!(
+        last(&world.client_events, Kind::Established).is_some(),
+        "another address"
+    );
+    replace_client(&mut world, "192.0.2.1:2000");
+    world.dial();
+    world.run(200.0);
+    let closed = last(&world.client_events, Kind::Closed).expect("a fifth of the same address");
+    assert_eq!(closed.a, CloseKind::Refused as u64);
+    assert_eq!(world.server.counters.incoming_refused, 7);
+    // When the time of the four is over, the address may come again.
+    world.run(5_000.0);
+    assert_eq!(world.server.handshakes(), 0);
+    world.dial();
+    world.run(200.0);
+    assert!(
+        last(&world.client_events, Kind::Established).is_some(),
+        "the same address later"
+    );
+}
+
+#[test]
+fn a_false_sender_does_not_keep_out_the_owner_of_the_address() {
+    let mut world = four_per_address(128);
+    for _ in 0..10 {
+        world.dial();
+    }
+    world.run_until(5.0);
+    replace_client(&mut world, "192.0.2.9:1000");
+    world.run_until(20.0);
+    assert_eq!(world.server.handshakes(), 2);
+    replace_client(&mut world, "192.0.2.1:2000");
+    world.dial();
+    world.run(200.0);
+    assert!(last(&world.client_events, Kind::Established).is_some());
+    assert_eq!(world.server.counters.incoming_refused, 0);
+}
+
 #[test]
 fn a_lost_packet_does_not_stop_a_handshake() {
     for lose_every in 2..8 {

@@ -163,7 +163,7 @@ export class MaculaNode implements AsyncDisposable {
       connectionWindowBytes: 128 << 20,
       // A link has one, for control; each that is allowed takes memory from the start.
       bidirectionalStreamsMax: 8,
-      unidirectionalStreamsMax: configuration.links.lanesMax,
+      unidirectionalStreamsMax: peerLanesMax,
     });
     endpoint.onError = (error) => log.error({ error: error.message, stack: error.stack }, "quic.error");
     const stopRenewal = keepRenewed({

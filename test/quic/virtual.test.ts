@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { MeshError } from "../../src/base/errors.ts";
 import { type QuicConnection, VirtualQuicEndpoint } from "../../src/io/quic/index.ts";
 import { TestRealm } from "./support/certificates.ts";
 
@@ -61,4 +62,49 @@ test("two endpoints on virtual time: seconds of delay pass in no time", async ()
   expect(now).toBeGreaterThanOrEqual(4 * delayMs);
   expect(now).toBeLessThan(5 * delayMs);
   expect(connection.peerNodeId).toBe(b.nodeId);
+});
+
+test("threat: one host without a certificate begins handshakes and goes on with none of them", async () => {
+  const realm = await TestRealm.create();
+  const [a, b] = await Promise.all([realm.issue(), realm.issue()]);
+  const base = { trust: realm.trust, wallClockMs: Date.now() };
+  const limits = { handshakesPerAddressMax: 8, handshakeTimeoutMs: 700 };
+  const server = new VirtualQuicEndpoint({ ...base, ...limits, identity: b.identity });
+  const target = { host: "192.0.2.2", port: 4_433 };
+  const failures: MeshError[] = [];
+  server.onIncomingFailed = (error) => failures.push(error);
+  const dial = (host: string) => {
+    const client = new VirtualQuicEndpoint({ ...base, identity: a.identity });
+    const from = { host, port: 1_000 };
+    const connection = client.connect(target, { nodeId: b.nodeId });
+    const say = (now: number) => {
+      for (const { bytes } of client.transmit(now)) server.receive([{ ...from, bytes }], now);
+    };
+    return { client, connection, say };
+  };
+  // Answers other than Retry (packet type 3) are lost on them.
+  for (let index = 0; index < 40; index++) {
+    const attacker = dial("192.0.2.66");
+    attacker.say(0);
+    for (const { bytes } of server.transmit(0)) {
+      if ((bytes[0] ?? 0) >> 4 === 0xf) attacker.client.receive([{ ...target, bytes }], 0);
+    }
+    attacker.say(0);
+  }
+  expect(server.stats()).toMatchObject({ handshakes: 8, incomingRetried: 4, incomingRefused: 32 });
+
+  const friend = dial("192.0.2.7");
+  for (let turn = 0; turn < 4; turn++) {
+    friend.say(1);
+    for (const { bytes } of server.transmit(1)) friend.client.receive([{ ...target, bytes }], 1);
+  }
+  await expect(friend.connection.established).resolves.toBeUndefined();
+
+  expect(server.deadline()).toBeLessThanOrEqual(701);
+  server.tick(699);
+  expect(failures).toEqual([]);
+  server.tick(701);
+  expect(server.stats()).toMatchObject({ handshakes: 0, incomingFailed: 8 });
+  expect(failures.map(({ code }) => code)).toEqual(Array<string>(8).fill("TIMEOUT"));
+  expect(failures[0]?.message).toContain("the handshake took too long");
 });

@@ -1,6 +1,9 @@
 //! What comes in: datagrams for connections, new connections, foreign datagrams.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use quinn_proto::{ConnectionIdGenerator, DatagramEvent, EcnCodepoint, Incoming};
@@ -10,7 +13,7 @@ use crate::{
     connection::Connection,
     events::{Close, Kind},
     options::CONNECTIONS_MAX,
-    packet::{is_loopback, Unpack},
+    packet::{address_key, is_loopback, Unpack},
     sink::Outgoing,
 };
 
@@ -105,14 +108,22 @@ impl Engine {
     fn accept(&mut self, incoming: Incoming) {
         self.counters.incoming += 1;
         self.scratch.clear();
-        let full = self.live >= self.options.connections_max.min(CONNECTIONS_MAX)
-            || self.handshakes >= self.options.handshakes_max;
+        let options = &self.options;
+        let address = address_key(incoming.remote_address(), &options.virtual_prefix);
+        let from_address = self.handshakes_from.get(&address).copied().unwrap_or(0);
+        // One host must not keep out the others.
+        let full = self.live >= options.connections_max.min(CONNECTIONS_MAX)
+            || self.handshakes >= options.handshakes_max
+            || from_address >= options.handshakes_per_address_max;
         if full || !self.accepting {
             self.counters.incoming_refused += 1;
             let transmit = self.endpoint.refuse(incoming, &mut self.scratch);
             return self.respond(Outgoing::from(&transmit));
         }
-        if self.handshakes >= self.options.retry_from && incoming.may_retry() && !incoming.remote_address_validated() {
+        // Half of an address's share is kept for those who prove that they are there: whoever only writes it as the
+        // sender cannot keep its owner out.
+        let doubtful = self.handshakes >= options.retry_from || from_address >= options.handshakes_per_address_max / 2;
+        if doubtful && incoming.may_retry() && !incoming.remote_address_validated() {
             self.counters.incoming_retried += 1;
             if let Ok(transmit) = self.endpoint.retry(incoming, &mut self.scratch) {
                 self.respond(Outgoing::from(&transmit));
@@ -130,7 +141,9 @@ impl Engine {
         {
             Ok((proto_handle, proto)) => {
                 self.handshakes += 1;
-                self.adopt(slot, Connection::server(proto, proto_handle));
+                *self.handshakes_from.entry(address).or_default() += 1;
+                let until = self.now + Duration::from_millis(self.options.handshake_timeout_ms.into());
+                self.adopt(slot, Connection::server(proto, proto_handle, address, until));
             }
             Err(error) => {
                 if let Some(transmit) = &error.response {

@@ -43,6 +43,8 @@ pub struct NativeOptions {
     pub loopback_mtu_max: Option<u32>,
     pub connections_max: Option<u32>,
     pub handshakes_max: Option<u32>,
+    pub handshakes_per_address_max: Option<u32>,
+    pub handshake_timeout_ms: Option<u32>,
     pub retry_from: Option<u32>,
     pub tickets_max: Option<u32>,
     pub foreign_buffer_bytes: Option<u32>,
@@ -129,6 +131,10 @@ pub fn options(given: &NativeOptions, ipv6_socket: bool) -> NodeResult<Options> 
         loopback_mtu_max: small(given.loopback_mtu_max, base.loopback_mtu_max),
         connections_max: given.connections_max.unwrap_or(base.connections_max),
         handshakes_max: given.handshakes_max.unwrap_or(base.handshakes_max),
+        handshakes_per_address_max: given
+            .handshakes_per_address_max
+            .unwrap_or(base.handshakes_per_address_max),
+        handshake_timeout_ms: given.handshake_timeout_ms.unwrap_or(base.handshake_timeout_ms),
         retry_from: given.retry_from.unwrap_or(base.retry_from),
         tickets_max: given.tickets_max.unwrap_or(base.tickets_max),
         foreign_buffer: given.foreign_buffer_bytes.unwrap_or(base.foreign_buffer),

@@ -104,6 +104,8 @@ export interface NativeOptions {
   readonly loopbackMtuMax: number;
   readonly connectionsMax: number;
   readonly handshakesMax: number;
+  readonly handshakesPerAddressMax: number;
+  readonly handshakeTimeoutMs: number;
   readonly retryFrom: number;
   readonly ticketsMax: number;
   readonly foreignBufferBytes: number;

@@ -50,6 +50,13 @@ export interface QuicLimits {
   readonly connectionsMax?: number;
   /** Incoming handshakes at once; more are refused. Default 1024. */
   readonly handshakesMax?: number;
+  /**
+   * The same from one address (IPv6: from one /64); more are refused, and from half of it on a peer has to prove its
+   * address first. Default 64.
+   */
+  readonly handshakesPerAddressMax?: number;
+  /** An incoming handshake that takes longer from its first packet on fails with `TIMEOUT`, milliseconds. Default 5,000. */
+  readonly handshakeTimeoutMs?: number;
   /** From this many incoming handshakes on, a peer has to prove its address first (Retry). Default 128. */
   readonly retryFrom?: number;
   /** Sessions remembered for resumption, about 2 KB each, made as needed; 0 turns resumption off. Default 4096. */
@@ -75,6 +82,8 @@ const bounds = {
   loopbackMtuMax: [1_200, 65_527, 32_768],
   connectionsMax: [1, 2 ** 20 - 1, 16_384],
   handshakesMax: [1, 2 ** 20 - 1, 1_024],
+  handshakesPerAddressMax: [1, 2 ** 20 - 1, 64],
+  handshakeTimeoutMs: [1, 2 ** 31, 5_000],
   retryFrom: [0, 2 ** 20, 128],
   ticketsMax: [0, 2 ** 20, 4_096],
   foreignBufferBytes: [0, 2 ** 30, 2 ** 20],
@@ -112,6 +121,8 @@ export function resolveQuicLimits(given: QuicLimits, keyLog: boolean): NativeOpt
     loopbackMtuMax: bounded(given, "loopbackMtuMax"),
     connectionsMax: bounded(given, "connectionsMax"),
     handshakesMax: bounded(given, "handshakesMax"),
+    handshakesPerAddressMax: bounded(given, "handshakesPerAddressMax"),
+    handshakeTimeoutMs: bounded(given, "handshakeTimeoutMs"),
     retryFrom: bounded(given, "retryFrom"),
     ticketsMax: bounded(given, "ticketsMax"),
     foreignBufferBytes: bounded(given, "foreignBufferBytes"),
