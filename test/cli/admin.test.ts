@@ -68,6 +68,27 @@ describe("the socket", () => {
     });
   });
 
+  test("a client that does not read does not keep the node from stopping", async () => {
+    node.exportModule("m", { big: () => "x".repeat(8_000_000) });
+    const socket = await raw();
+    const args = Buffer.from(encode([])).toString("base64");
+    const question = {
+      id: 1,
+      op: "rpc",
+      node: node.name,
+      module: "m",
+      function: "big",
+      args,
+      timeoutMs: 1_000,
+    };
+    socket.write(`${JSON.stringify(question)}\n`);
+    // The answer has begun, and is more than the socket takes.
+    await once(socket, "readable");
+    await server.close();
+    expect(existsSync(server.path)).toBe(false);
+    socket.destroy();
+  });
+
   test("a second node of the same name is told who has it", async () => {
     await expect(AdminServer.open({ node, directory })).rejects.toMatchObject({
       code: "NAME_TAKEN",

@@ -12,6 +12,8 @@ import { socketPath } from "./socket-path.ts";
 
 /** Connections at the same time. The owner has a few; a program of theirs that loops must not eat the descriptors. */
 const connectionsMax = 64;
+/** How long clients get to read the last answers when the node stops, milliseconds. */
+const lastWordsMs = 500;
 
 export interface AdminServerOptions {
   readonly node: AdminNode;
@@ -59,10 +61,17 @@ export class AdminServer {
     return server;
   }
 
-  /** Ends the shells, closes the connections and removes the socket. Idempotent. */
+  /** Ends the shells, closes the connections and removes the socket. Takes no longer than `lastWordsMs`. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= new Promise((resolve) => {
-      this.#server.close(() => resolve());
+      // A client that does not read must not keep the node from stopping.
+      const deadline = setTimeout(() => {
+        for (const socket of this.#sockets) socket.destroy();
+      }, lastWordsMs);
+      this.#server.close(() => {
+        clearTimeout(deadline);
+        resolve();
+      });
       for (const session of this.#sessions.values()) session.end();
       for (const socket of this.#sockets) socket.destroySoon();
     });
