@@ -21,6 +21,7 @@ import { wallNow } from "./clock.ts";
 import { identityCrypto } from "./crypto.ts";
 import { fileName } from "./file-name.ts";
 import {
+  checkPrivateFolder,
   createPrivateFile,
   ensurePrivateFolder,
   readPrivateFile,
@@ -224,14 +225,18 @@ function storeOn(files: Files): IdentityStore {
 
 function diskFiles(root: string): Files {
   const full = (path: readonly string[]): string => join(root, ...path);
+  // Each folder on the way, not only the last: a writable one above is as good to an attacker.
+  const foldersOf = (path: readonly string[]): string[] =>
+    path.slice(1).map((_, index) => full(path.slice(0, index + 1)));
   const prepare = async (path: readonly string[]): Promise<string> => {
-    // Each folder on the way, not only the last: a writable one above is as good to an attacker.
-    for (let length = 1; length < path.length; length++)
-      await ensurePrivateFolder(full(path.slice(0, length)));
+    for (const folder of foldersOf(path)) await ensurePrivateFolder(folder);
     return full(path);
   };
   return {
-    read: (path) => readPrivateFile(full(path)),
+    read: async (path) => {
+      for (const folder of foldersOf(path)) if (!(await checkPrivateFolder(folder))) return undefined;
+      return readPrivateFile(full(path));
+    },
     create: async (path, content) => createPrivateFile(await prepare(path), content),
     write: async (path, content) => writePrivateFile(await prepare(path), content),
     describe: full,

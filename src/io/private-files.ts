@@ -31,13 +31,28 @@ export async function ensurePrivateFolder(path: string): Promise<void> {
   } catch (cause) {
     throw new MeshError("CONFIGURATION", `cannot make the folder ${path}: ${codeOf(cause)}`, { cause });
   }
-  const facts = await stat(path);
+  await checkPrivateFolder(path);
+}
+
+/**
+ * Whether there is such a folder.
+ * @throws MeshError `CONFIGURATION` when others can write to it or own it.
+ */
+export async function checkPrivateFolder(path: string): Promise<boolean> {
+  let facts: Stats;
+  try {
+    facts = await stat(path);
+  } catch (cause) {
+    if (codeOf(cause) === "ENOENT") return false;
+    throw new MeshError("CONFIGURATION", `cannot enter the folder ${path}: ${codeOf(cause)}`, { cause });
+  }
   if (!facts.isDirectory()) throw new MeshError("CONFIGURATION", `${path} is not a folder`);
-  if (!hasModes) return;
+  if (!hasModes) return true;
   if (isForeign(facts)) throw new MeshError("CONFIGURATION", `${path} belongs to another user`);
   if ((facts.mode & 0o022) !== 0) {
     throw new MeshError("CONFIGURATION", `others can write to ${path}: chmod 700 ${path}`);
   }
+  return true;
 }
 
 export interface ReadOptions {

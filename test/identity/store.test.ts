@@ -168,6 +168,22 @@ describe("DESIGN §3: a node's identity", () => {
     expect(readCertificate(kept as Uint8Array, identityCrypto).nodeId).toBe(nodeId);
   });
 
+  test.each(["realms", "realms/demo", "realms/demo/nodes"])(
+    "threat: nothing is read from %s once others can write to it",
+    async (open) => {
+      await nodeIdentity({ realm: "demo", name, store: disk });
+      const path = join(folder, open);
+      await chmod(path, 0o777);
+      const again = await openIdentityStore(folder);
+      const told = { code: "CONFIGURATION", message: `others can write to ${path}: chmod 700 ${path}` };
+      await expect(again.nodeKeys("demo", name)).rejects.toMatchObject(told);
+      await expect(again.certificates("demo", name)).rejects.toMatchObject(told);
+      if (open !== "realms/demo/nodes") await expect(again.cookie("demo")).rejects.toMatchObject(told);
+      await chmod(path, 0o755);
+      expect((await again.cookie("demo")).generated).toBe(false);
+    },
+  );
+
   test("no secret is left where another user could read it", async () => {
     await nodeIdentity({ realm: "demo", name, store: disk });
     const { stdout } = await promisify(execFile)("find", [folder, "-type", "f", "-perm", "/077"]);
