@@ -25,7 +25,13 @@ export {
   type Introduction,
   signedBytes,
 } from "./messages.ts";
-export { type LinkOptions, type PoolOptions, resolveLinkOptions, resolvePoolOptions } from "./options.ts";
+export {
+  type LinkOptions,
+  type PoolOptions,
+  peerLanesMax,
+  resolveLinkOptions,
+  resolvePoolOptions,
+} from "./options.ts";
 export { Pool } from "./pool.ts";
 export type { ConnectionNumber, PoolOutput, PoolPeer } from "./pool-messages.ts";
 export { Schedule } from "./schedule.ts";

@@ -1,3 +1,9 @@
+/**
+ * Lanes that either side may open: the protocol's, so that a node never has lanes which its peer gives no stream. Every
+ * node grants so many, also one that is set to use fewer itself.
+ */
+export const peerLanesMax = 128;
+
 /** Settings of one link; all sizes are bounds on what this node keeps. */
 export interface LinkOptions {
   /** Time from the first packet to a proven peer, milliseconds, > 0. Default 5,000. */
@@ -8,7 +14,7 @@ export interface LinkOptions {
   readonly heartbeatIntervalMs?: number;
   /** Heartbeats in a row without a sign of life until the peer counts as lost, ≥ 1. Default 3: lost after 7.5 s, by a listener after 8.4 s. */
   readonly heartbeatMissesMax?: number;
-  /** Streams for processes in each direction, 1 … 1,024. Default 128. */
+  /** Streams that this node opens for its processes, 1 … 128. Default 128. */
   readonly lanesMax?: number;
   /** Bytes waiting in a lane above the engine's own window from which `send` says false. Default 1 MiB. */
   readonly laneHighWaterBytes?: number;
@@ -30,7 +36,7 @@ export function resolveLinkOptions(given: LinkOptions = {}): Required<LinkOption
     capabilities: ["signals"],
     heartbeatIntervalMs: 2_500,
     heartbeatMissesMax: 3,
-    lanesMax: 128,
+    lanesMax: peerLanesMax,
     laneHighWaterBytes: 1 << 20,
     laneQueueBytesMax: 64 << 20,
     peerQueueBytesMax: 256 << 20,
@@ -49,8 +55,8 @@ export function resolveLinkOptions(given: LinkOptions = {}): Required<LinkOption
   atLeast("laneFrameBudget", options.laneFrameBudget, 1);
   atLeast("leaveTimeoutMs", options.leaveTimeoutMs, 0);
   atLeast("lanesMax", options.lanesMax, 1);
-  if (options.lanesMax > 1_024)
-    throw new RangeError(`lanesMax is ${options.lanesMax}, at most 1024 are allowed`);
+  if (options.lanesMax > peerLanesMax)
+    throw new RangeError(`lanesMax is ${options.lanesMax}, at most ${peerLanesMax} are allowed`);
   return options;
 }
 

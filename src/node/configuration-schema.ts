@@ -2,6 +2,7 @@ import * as z from "zod";
 import { parseNodeName } from "../base/node-name.ts";
 import { normalizeCookie } from "../identity/cookie.ts";
 import { parseRealmName } from "../identity/realm.ts";
+import { peerLanesMax } from "../link/index.ts";
 
 /** What is known of a setting beyond its type: the documentation and every error message come from it. */
 export interface SettingFacts {
@@ -98,10 +99,10 @@ const linksSchema = z.strictObject({
   }),
   lanesMax: integer({
     description:
-      "Streams per link for the signals of processes. More of them: a stalled receiver holds up fewer others.",
+      "Streams this node opens per link for the signals of its processes. More of them: a stalled receiver holds up fewer others.",
     min: 2,
-    max: 1_024,
-    default: 128,
+    max: peerLanesMax,
+    default: peerLanesMax,
   }),
   handshakeTimeoutMs: integer({
     description: "A link whose handshake takes longer is closed.",

@@ -14,6 +14,7 @@ import {
 } from "../io/identity-store.ts";
 import { QuicEndpoint } from "../io/quic/index.ts";
 import { systemRandom } from "../io/random.ts";
+import { peerLanesMax } from "../link/index.ts";
 import {
   type DemonitorOptions,
   type Destination,

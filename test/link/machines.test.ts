@@ -292,7 +292,7 @@ describe("small parts", () => {
   test.each([
     () => resolveLinkOptions({ heartbeatIntervalMs: 0 }),
     () => resolveLinkOptions({ lanesMax: 0 }),
-    () => resolveLinkOptions({ lanesMax: 5_000 }),
+    () => resolveLinkOptions({ lanesMax: 129 }),
     () => resolveLinkOptions({ laneQueueBytesMax: 10 }),
     () => resolvePoolOptions({ dialsMax: 0 }),
     () => resolvePoolOptions({ backoffMaxMs: 10 }),

@@ -266,6 +266,17 @@ describe("STYLE: back-pressure", () => {
     });
   });
 
+  test("a node that uses two lanes itself takes all 128 of its peer", async () => {
+    await using alice = await LinkNode.start({ name: "alice" });
+    await using bob = await LinkNode.start({ name: "bob", setup: { link: { lanesMax: 2 } } });
+    for (const lane of numbers(128)) alice.sendTo(bob, lane, lane);
+    await bob.until(() => bob.messages().length === 128);
+    for (const lane of numbers(128)) bob.sendTo(alice, lane, lane);
+    await alice.until(() => alice.messages().length === 128);
+    expect(alice.links.stats().links[0]?.incomingStreams).toBe(2);
+    expect(bob.links.stats().links[0]?.incomingStreams).toBe(128);
+  });
+
   test("a peer that reads nothing at all: the sender's memory is bounded, and the link lives", async () => {
     await using alice = await LinkNode.start({
       name: "alice",

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { atom, type Term, tuple } from "../../src/etf/index.ts";
-import { next, start } from "./support/nodes.ts";
+import { next, run, start } from "./support/nodes.ts";
 
 test("connect is true or false, as net_kernel:connect_node, and both sides list each other", async () => {
   const one = await start();
@@ -105,4 +105,25 @@ test("exit signals to the node itself are its event message; it has no mailbox",
   const from = one.spawn((self) => self.exit(one.self.pid, atom("why")));
   expect(await received).toEqual(tuple(atom("EXIT"), from, atom("why")));
   await expect(one.self.receive()).rejects.toMatchObject({ code: "UNSUPPORTED" });
+});
+
+test("a node set to two lanes grants its peers all they open", async () => {
+  const narrow = await start({ name: "narrow@localhost:0", links: { lanesMax: 2 } });
+  const wide = await start({ name: "wide@localhost:0" });
+  const senders = 20;
+  const received = run(
+    narrow,
+    async (self) => {
+      const messages = new Set<Term>();
+      while (messages.size < senders) messages.add(await self.receive());
+      return messages.size;
+    },
+    { name: "inbox" },
+  );
+  // Each process has a lane of its own, of 128.
+  for (let number = 0; number < senders; number++) {
+    wide.spawn((self) => void self.send({ name: "inbox", node: narrow.name }, number));
+  }
+  expect(await received).toBe(senders);
+  expect(narrow.stats().links[0]?.incomingStreams).toBeGreaterThan(2);
 });

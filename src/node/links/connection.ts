@@ -17,6 +17,7 @@ import {
   Link,
   type LinkOptions,
   type LinkOutput,
+  peerLanesMax,
   wireReason,
 } from "../../link/index.ts";
 import { encodeFrame, type Frame, frameType, Inbox, ReassemblyBudget } from "../../wire/index.ts";
@@ -229,7 +230,7 @@ export class LinkConnection implements IncomingUser {
     if (bidirectional && this.transport.side === "server" && this.#control === undefined) {
       this.#takeControl(stream);
       this.#readControl();
-    } else if (bidirectional || this.#waiting.length + this.#incoming.size >= this.#setup.options.lanesMax) {
+    } else if (bidirectional || this.#waiting.length + this.#incoming.size >= peerLanesMax) {
       // Threat: streams by the thousand, each with an inbox. The engine's own limit is a setting; this one holds anyway.
       this.#broken(new MeshError("PROTOCOL", "a stream beyond control and lanes"));
     } else if (this.#link === undefined) this.#waiting.push(stream);
