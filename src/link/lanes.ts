@@ -104,10 +104,11 @@ export class Lanes {
     return bytes;
   }
 
-  /** What the engine did not take of the bytes just taken; the next `take` returns it. */
+  /** What the engine, which takes no more for now, did not take of the bytes just taken; the next `take` returns it. */
   putBack(number: number, rest: Uint8Array): void {
     const lane = this.#lanes[number] as Lane;
     lane.rest = rest;
+    lane.outbox.stalled();
     this.#settle(number, lane);
   }
 

@@ -104,6 +104,11 @@ export class LongMessages {
     return this.#turns.length > 0;
   }
 
+  /** The stream takes nothing at the moment: others need not wait for us to use the budget. `ready` queues again. */
+  leaveLine(): void {
+    this.#budget.leave(this.#onReady);
+  }
+
   /** `bytes` of short frames were added to what `batchOf` returned. */
   added(bytes: number): void {
     this.#bytes += bytes;

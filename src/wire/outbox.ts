@@ -120,6 +120,14 @@ export class Outbox {
     return this.#long.take(this.#short.bytes > 0 ? 0 : maxBytes);
   }
 
+  /**
+   * The stream takes no more for now. What waits for the link's `budget` leaves its line, in which it would hold up the
+   * outboxes behind it; the next `take` queues it again, at the end.
+   */
+  stalled(): void {
+    this.#long.leaveLine();
+  }
+
   /** The stream is gone: drops what is queued and gives the budget back. Idempotent. */
   close(): void {
     if (this.#closed) return;

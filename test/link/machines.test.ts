@@ -145,6 +145,37 @@ describe("lanes", () => {
     expect(lanes.pending).toBe(false);
   });
 
+  test("a lane that is stalled holds up no long message of another, and has its turn when it is not", () => {
+    const wide = { laneHighWaterBytes: 1 << 20, laneQueueBytesMax: 64 << 20, peerQueueBytesMax: 256 << 20 };
+    const lanes = new Lanes(wide);
+    const mebibyte = 1 << 20;
+    const takeAll = (lane: number): number => {
+      let bytes = 0;
+      for (let part = lanes.take(lane, mebibyte); part !== undefined; part = lanes.take(lane, mebibyte))
+        bytes += part.length;
+      return bytes;
+    };
+    // Two have begun all that the peer must put up with; the third waits in line.
+    for (const lane of [0, 1]) {
+      put(lanes, lane, 16 * mebibyte - 100);
+      lanes.take(lane, mebibyte);
+    }
+    put(lanes, 2, mebibyte);
+    expect(lanes.take(2, mebibyte)).toBeUndefined();
+    // Then its stream stalls, with a short frame.
+    lanes.frame(2, 1, frameType.send, (writer) => writer.raw(new Uint8Array(100)));
+    const short = lanes.take(2, mebibyte) as Uint8Array;
+    lanes.putBack(2, short.subarray(1));
+    takeAll(0);
+    takeAll(1);
+    for (const lane of [0, 3]) {
+      put(lanes, lane, 100_000);
+      expect(takeAll(lane)).toBeGreaterThan(100_000);
+    }
+    expect(takeAll(2)).toBeGreaterThan(mebibyte);
+    expect(lanes.queuedBytes).toBe(0);
+  });
+
   test("however an engine takes the bytes, each lane arrives whole and in order", () => {
     const frames = fc.array(fc.record({ lane: fc.nat(3), bytes: fc.nat(40_000) }), { maxLength: 40 });
     fc.assert(
