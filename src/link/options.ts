@@ -24,8 +24,8 @@ export interface LinkOptions {
   readonly peerQueueBytesMax?: number;
   /** The same to a node there is no link with yet: there may be many such nodes. Default 32 MiB. */
   readonly unlinkedQueueBytesMax?: number;
-  /** Frames handled from one stream before the others have their turn, ≥ 1. Default 512. */
-  readonly laneFrameBudget?: number;
+  /** Frames handled of one link in a turn of the event loop, ≥ 1; each 4 KiB of payload count as one more. Default 512. */
+  readonly turnFrameBudget?: number;
   /** Time for an orderly end to deliver what is queued, milliseconds, ≥ 0. Default 2,000. */
   readonly leaveTimeoutMs?: number;
 }
@@ -41,7 +41,7 @@ export function resolveLinkOptions(given: LinkOptions = {}): Required<LinkOption
     laneQueueBytesMax: 64 << 20,
     peerQueueBytesMax: 256 << 20,
     unlinkedQueueBytesMax: 32 << 20,
-    laneFrameBudget: 512,
+    turnFrameBudget: 512,
     leaveTimeoutMs: 2_000,
     ...given,
   };
@@ -52,7 +52,7 @@ export function resolveLinkOptions(given: LinkOptions = {}): Required<LinkOption
   atLeast("laneQueueBytesMax", options.laneQueueBytesMax, options.laneHighWaterBytes);
   atLeast("peerQueueBytesMax", options.peerQueueBytesMax, options.laneHighWaterBytes);
   atLeast("unlinkedQueueBytesMax", options.unlinkedQueueBytesMax, 1);
-  atLeast("laneFrameBudget", options.laneFrameBudget, 1);
+  atLeast("turnFrameBudget", options.turnFrameBudget, 1);
   atLeast("leaveTimeoutMs", options.leaveTimeoutMs, 0);
   atLeast("lanesMax", options.lanesMax, 1);
   if (options.lanesMax > peerLanesMax)

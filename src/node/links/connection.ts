@@ -23,6 +23,7 @@ import {
 import { encodeFrame, type Frame, frameType, Inbox, ReassemblyBudget } from "../../wire/index.ts";
 import { Incoming, type IncomingUser } from "./incoming.ts";
 import { Outgoing } from "./outgoing.ts";
+import { ReadTurns } from "./read-turns.ts";
 
 /** The control stream goes before all others: heartbeats aside, it is what tells the peer that we leave. */
 const controlPriority = 1;
@@ -35,8 +36,8 @@ export interface ConnectionUser {
   /** A signal frame. False when the payload's defect closed the link. */
   onFrame(connection: LinkConnection, incoming: Incoming, frame: Frame, now: Instant): boolean;
   onAnswered(connection: LinkConnection, rttMs: number): void;
-  /** An incoming stream has more to read in the next turn. */
-  onMore(incoming: Incoming): void;
+  /** There is more to read in the next turn: call `readMore` then. */
+  onMore(connection: LinkConnection): void;
   /** The link has something to flush. */
   onFlushable(connection: LinkConnection): void;
   /** A deadline may have changed. */
@@ -72,6 +73,7 @@ export class LinkConnection implements IncomingUser {
   /** Streams that came before the link was open: unread, so that the engine's window bounds them. */
   #waiting: QuicStream[] = [];
   readonly #incoming = new Map<number, Incoming>();
+  readonly #turns: ReadTurns;
   #link: Link | undefined;
   #outgoing: Outgoing | undefined;
   #peer: Introduction | undefined;
@@ -84,6 +86,7 @@ export class LinkConnection implements IncomingUser {
     this.#handshake = setup.handshake;
     this.#user = setup.user;
     this.#clock = setup.clock;
+    this.#turns = new ReadTurns(setup.options.turnFrameBudget, () => this.#user.onMore(this));
   }
 
   /** Who is at the other end, proven; `undefined` during the handshake. */
@@ -159,6 +162,11 @@ export class LinkConnection implements IncomingUser {
     if (this.#link !== undefined && !this.#link.open) this.#tell({ type: "flushed" });
   }
 
+  /** Reads on where the last turn's budget was used up. */
+  readMore(): void {
+    this.#turns.next();
+  }
+
   /** Asks the peer for a sign of life. */
   ask(): void {
     this.#tell({ type: "ask" });
@@ -180,6 +188,7 @@ export class LinkConnection implements IncomingUser {
     if (this.#ended) return;
     this.#ended = true;
     for (const incoming of this.#incoming.values()) incoming.stop();
+    this.#turns.clear();
     this.#handshakeInbox.close();
     this.#waiting = [];
     this.transport.close(closeCode[ending.code], wireReason(ending.reason));
@@ -215,10 +224,6 @@ export class LinkConnection implements IncomingUser {
     this.#broken(error);
   }
 
-  onMore(incoming: Incoming): void {
-    this.#user.onMore(incoming);
-  }
-
   onEnd(incoming: Incoming): void {
     this.#incoming.delete(incoming.number);
     this.#afterLinkInput();
@@ -240,11 +245,10 @@ export class LinkConnection implements IncomingUser {
   #openIncoming(stream: QuicStream): void {
     const link = this.#link;
     if (link === undefined || this.#ended) return;
-    const { streamNumber, options } = this.#setup;
-    const incoming = new Incoming(streamNumber(), stream, link, this, options.laneFrameBudget, this.#clock);
+    const incoming = new Incoming(this.#setup.streamNumber(), stream, link, this, this.#turns, this.#clock);
     this.#incoming.set(incoming.number, incoming);
     // In the next turn: whoever made this link is still being told that it is up.
-    this.#user.onMore(incoming);
+    this.#turns.wait(incoming);
   }
 
   #openControl(): void {

@@ -3,6 +3,7 @@ import type { Instant } from "../../base/time.ts";
 import type { QuicStream } from "../../io/quic/index.ts";
 import type { Link } from "../../link/index.ts";
 import type { Frame, Inbox } from "../../wire/index.ts";
+import type { Reader, ReadTurns } from "./read-turns.ts";
 
 /** What is read from a stream at a time. */
 const readBytes = 262_144;
@@ -12,8 +13,6 @@ export interface IncomingUser {
   onFrame(incoming: Incoming, frame: Frame, now: Instant): boolean;
   /** A defect of what came, as a MeshError. */
   onDefect(error: unknown): void;
-  /** The frame budget of this turn is used up: call `read` again in the next. */
-  onMore(incoming: Incoming): void;
   /** The peer finished the stream, or the connection is gone, and all of it is read. */
   onEnd(incoming: Incoming): void;
 }
@@ -22,14 +21,14 @@ export interface IncomingUser {
  * One incoming stream of a link: pulls chunks from the engine and frames from the inbox. While it is paused nothing is
  * pulled: frames stay in the inbox, bytes in the engine, and QUIC's flow control stops the peer.
  */
-export class Incoming {
+export class Incoming implements Reader {
   /** Unique among all streams of this node, so that an order to pause cannot meet a later stream. */
   readonly number: number;
   readonly #stream: QuicStream;
   readonly #inbox: Inbox;
   readonly #link: Link;
   readonly #user: IncomingUser;
-  readonly #frameBudget: number;
+  readonly #turns: ReadTurns;
   readonly #clock: () => Instant;
   #paused = false;
   #reading = false;
@@ -40,7 +39,7 @@ export class Incoming {
     stream: QuicStream,
     link: Link,
     user: IncomingUser,
-    frameBudget: number,
+    turns: ReadTurns,
     clock: () => Instant,
   ) {
     this.number = number;
@@ -48,7 +47,7 @@ export class Incoming {
     this.#link = link;
     this.#inbox = link.openInbox();
     this.#user = user;
-    this.#frameBudget = frameBudget;
+    this.#turns = turns;
     this.#clock = clock;
     stream.onReadable = () => this.read();
     stream.onReset = () => this.read();
@@ -64,10 +63,10 @@ export class Incoming {
     if (!this.#paused) return;
     this.#paused = false;
     this.#inbox.resume(this.#clock());
-    this.#user.onMore(this);
+    this.#turns.wait(this);
   }
 
-  /** Hands on what is there, up to the frame budget. */
+  /** Hands on what is there, up to the link's budget for this turn; the rest in the next. */
   read(): void {
     // A frame's receiver may call `resume`, or send and be answered, while we are at it.
     if (this.#reading || this.#ended) return;
@@ -102,14 +101,17 @@ export class Incoming {
 
   #readFrames(now: Instant): void {
     const inbox = this.#inbox;
-    let budget = this.#frameBudget;
+    const turns = this.#turns;
     while (!this.#paused) {
+      if (turns.over) {
+        turns.wait(this);
+        return;
+      }
       const frame = inbox.next(now) ?? this.#readLong(now);
       if (frame !== undefined) {
         if (!this.#user.onFrame(this, frame, now) || this.#ended) return;
-        if (--budget > 0 || this.#paused) continue;
-        this.#user.onMore(this);
-        return;
+        turns.spend(frame.payload.length);
+        continue;
       }
       const chunk = this.#stream.read(readBytes);
       if (chunk === undefined) break;

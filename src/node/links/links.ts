@@ -62,7 +62,7 @@ export class Links implements SignalSink {
   readonly #counters = newLinkCounters();
   readonly #user: ConnectionUser;
   #unflushed: Peer[] = [];
-  #more: Incoming[] = [];
+  #more: LinkConnection[] = [];
   #streams = 0;
   #inPool = false;
   #closing = false;
@@ -277,7 +277,7 @@ export class Links implements SignalSink {
   readonly #readMore = (): void => {
     const more = this.#more;
     this.#more = [];
-    for (const incoming of more) incoming.read();
+    for (const connection of more) connection.readMore();
   };
 
   // Connections.
@@ -362,8 +362,8 @@ export class Links implements SignalSink {
       onComplete: ({ number }, peer) => this.#tellPool({ type: "complete", connection: number, peer }),
       onFrame: (connection, incoming, frame, now) => this.#onFrame(connection, incoming, frame, now),
       onAnswered: (connection, rttMs) => this.#onAnswered(connection, rttMs),
-      onMore: (incoming) => {
-        this.#more.push(incoming);
+      onMore: (connection) => {
+        this.#more.push(connection);
         if (this.#more.length === 1) setImmediate(this.#readMore);
       },
       onFlushable: (connection) => this.#onFlushable(connection),
