@@ -32,6 +32,8 @@ export interface Node {
   /** Waits for one of the `dialsMax` to become free. */
   queued: boolean;
   failures: number;
+  /** Dials in a row that the peer ended as `duplicate`, without a link of its own. */
+  duplicates: number;
   notBefore: Instant;
 }
 
@@ -114,6 +116,7 @@ function newNode(name: string): Node {
     wanted: false,
     queued: false,
     failures: 0,
+    duplicates: 0,
     notBefore: at(Number.NEGATIVE_INFINITY),
   };
 }

@@ -15,6 +15,9 @@ import { Schedule } from "./schedule.ts";
 
 type TimerKind = "redial" | "dial" | "grace" | "probe";
 
+/** As many dials in a row may end as `duplicate` before the peer counts as unreachable. */
+const duplicatesMax = 3;
+
 /**
  * Who is dialled when, and which connection to a node is its link.
  *
@@ -310,6 +313,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     }
     node.inbound.clear();
     node.up = { connection, peer, since: now, leaving: false };
+    node.duplicates = 0;
     this.#setWanted(node, false);
     this.#links.set(peer.nodeId, node.up);
     for (const kind of ["redial", "grace", "probe"] as const) this.#schedule.clear(`${kind} ${node.name}`);
@@ -358,7 +362,8 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   }
 
   #onDialFailed(node: Node, ending: Ending, cause: Error | undefined, now: Instant): void {
-    if (ending.code === "duplicate") {
+    const { code } = ending;
+    if (code === "duplicate" && (node.inbound.size > 0 || ++node.duplicates < duplicatesMax)) {
       // The peer settled for its own connection, which is on its way; if it does not come, dial again.
       node.notBefore = after(now, this.#options.simultaneousGraceMs);
       return;
@@ -366,6 +371,11 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     node.failures++;
     node.notBefore = after(now, this.#backoff(node.failures));
     if (node.inbound.size > 0) return;
+    if (code === "duplicate") {
+      const reason = `${node.name} ended ${duplicatesMax} dials in favour of a connection that never came`;
+      this.#unreachable(node, new MeshError("PEER_UNREACHABLE", reason));
+      return;
+    }
     this.#unreachable(node, cause instanceof MeshError ? cause : endingError(ending, cause ? { cause } : {}));
   }
 
@@ -409,6 +419,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
 
   #unreachable(node: Node, error: MeshError): void {
     this.#setWanted(node, false);
+    node.duplicates = 0;
     this.#schedule.clear(`redial ${node.name}`);
     this.#outputs.push({ type: "unreachable", name: node.name, error });
     this.#nodes.touch(node);

@@ -286,6 +286,35 @@ describe("dialling", () => {
     }
   });
 
+  test("a peer that ends dials for a connection of its own, which never comes, is unreachable after three", () => {
+    const world = new World(1);
+    const a = world.add("a", 1);
+    const { pool } = a;
+    const name = "b@host:1";
+    /** Answers every dial with `duplicate`; the errors of those who waited. */
+    const play = (): { readonly dials: number; readonly errors: string[] } => {
+      let dials = 0;
+      const errors: string[] = [];
+      for (;;) {
+        for (let output = pool.poll(); output !== undefined; output = pool.poll()) {
+          if (output.type === "unreachable") errors.push(output.error.code);
+          if (output.type !== "dial") continue;
+          dials++;
+          const ending = { code: "duplicate", reason: "no" } as const;
+          pool.handle({ type: "closed", connection: output.connection, ending }, world.now);
+        }
+        const due = pool.deadline();
+        if (due === undefined || dials > 9) return { dials, errors };
+        world.now = due;
+        pool.handle({ type: "tick" }, world.now);
+      }
+    };
+    for (let round = 0; round < 3; round++) {
+      pool.handle({ type: "connect", name }, world.now);
+      expect(play()).toEqual({ dials: 3, errors: ["PEER_UNREACHABLE"] });
+    }
+  });
+
   test("connect does not wait for the back-off", () => {
     const world = new World(1);
     const a = world.add("a", 1);
