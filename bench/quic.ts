@@ -239,7 +239,7 @@ async function addressChanges(): Promise<BenchRow> {
   };
   const over = new Promise<void>((resolve, reject) => {
     server.onConnection = (connection) => {
-      connection.onStream = (stream) => drain(stream).then(resolve, reject);
+      connection.onStream = (stream) => void drain(stream).then(resolve, reject);
     };
   });
   const connection = await client.connect(relay.address);

@@ -122,7 +122,7 @@ const last = memory.at(-1) ?? 0;
 const failures = [
   [failure !== undefined, failure],
   [last > before * 1.5 + 50, `memory grows: ${before} MB until half time, ${last} MB at the end`],
-  [bugs.some((count) => count > 0), `callbacks threw, or batches were malformed: ${bugs}`],
+  [bugs.some((count) => count > 0), `callbacks threw, or batches were malformed: ${bugs.join(", ")}`],
   // Else nothing was tested.
   [
     counts.echoes === 0 || counts.strangers === 0 || counts.visitors === 0,
