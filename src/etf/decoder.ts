@@ -377,8 +377,29 @@ export class Decoder {
     }
     // oxlint-disable-next-line unicorn/no-new-array -- Array.from takes several times as long
     const terms = new Array<Term>(count);
-    for (let index = 0; index < count; index++) terms[index] = this.#term(depth);
+    for (let index = this.#floats(terms); index < count; index++) terms[index] = this.#term(depth);
     return terms;
+  }
+
+  /** Floats at the beginning of `terms`; how many. Read in a loop of their own they cost half as much. */
+  #floats(terms: Term[]): number {
+    const input = this.#input;
+    let index = 0;
+    if (input[this.#position] !== 70) return index;
+    const view = (this.#view ??= new DataView(input.buffer, input.byteOffset, input.byteLength));
+    let position = this.#position;
+    for (
+      ;
+      index < terms.length && input[position] === 70 && position + 9 <= this.#end;
+      index++, position += 9
+    ) {
+      const value = view.getFloat64(position + 1);
+      // What needs more thought is left to `#float`.
+      if (!Number.isFinite(value) || Number.isSafeInteger(value)) break;
+      terms[index] = value;
+    }
+    this.#position = position;
+    return index;
   }
 
   /**
