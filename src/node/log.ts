@@ -73,15 +73,19 @@ export function createLog(options: LogOptions = {}): ClosableLog {
 function standardError(): { stream: DestinationStream; flush: () => void } {
   // Asynchronous: a terminal that is stopped, or a collector that hangs, must not stop the node with it.
   const stream = destination({ fd: 2, sync: false, maxLength: unwrittenBytesMax });
-  // EPIPE when the reader of our log has gone. There is nobody left to tell, and it must not end the process.
-  stream.on("error", ignore);
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    // The terminal was closed, or the reader of our log has gone: there is nobody left to tell, and it must not end the
+    // process. Nor keep it: what is not destroyed is written again at exit, for ever where writing always fails.
+    if (error.code === "EIO" || error.code === "EPIPE") stream.destroy();
+  });
   return {
     stream,
+    // Not `flushSync`, which tries for ever. What is queued is written before the process ends by itself.
     flush: () => {
       try {
-        stream.flushSync();
+        stream.end();
       } catch {
-        // As above, or the descriptor is not open yet: then nothing was written that could be lost.
+        // Destroyed, as above.
       }
     },
   };
