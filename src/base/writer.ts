@@ -1,3 +1,5 @@
+import type { BufferPool } from "./buffer-pool.ts";
+
 /** Room for what commonly follows a long piece, so that the end of a term does not move all of it. */
 const tailBytes = 64;
 
@@ -10,10 +12,13 @@ export class Writer {
   #view: DataView<ArrayBuffer>;
   #length = 0;
   readonly #initialCapacity: number;
+  readonly #pool: BufferPool | undefined;
 
-  constructor(initialCapacity = 256) {
+  /** @param pool where its buffers come from, and those that it has outgrown go to. */
+  constructor(initialCapacity = 256, pool?: BufferPool) {
     this.#initialCapacity = initialCapacity;
-    this.#buffer = new Uint8Array(initialCapacity);
+    this.#pool = pool;
+    this.#buffer = this.#fresh(initialCapacity);
     this.#view = new DataView(this.#buffer.buffer);
   }
 
@@ -96,16 +101,21 @@ export class Writer {
   /** What was written, for good: the writer goes on with a new buffer. */
   take(): Uint8Array<ArrayBuffer> {
     const taken = this.bytes();
-    this.#buffer = new Uint8Array(this.#initialCapacity);
+    this.#buffer = this.#fresh(this.#initialCapacity);
     this.#view = new DataView(this.#buffer.buffer);
     this.#length = 0;
     return taken;
   }
 
+  #fresh(bytes: number): Uint8Array<ArrayBuffer> {
+    return this.#pool === undefined ? new Uint8Array(bytes) : this.#pool.take(bytes);
+  }
+
   #grow(needed: number): void {
     // Twice what is in it, not twice its size: one long piece in a small buffer needs no more than itself and a tail.
-    const grown = new Uint8Array(Math.max(needed + tailBytes, this.#length * 2));
+    const grown = this.#fresh(Math.max(needed + tailBytes, this.#length * 2));
     grown.set(this.#buffer.subarray(0, this.#length));
+    this.#pool?.give(this.#buffer);
     this.#buffer = grown;
     this.#view = new DataView(grown.buffer);
   }

@@ -1,3 +1,4 @@
+import type { BufferPool } from "../base/buffer-pool.ts";
 import { MeshError } from "../base/errors.ts";
 import type { Writer } from "../base/writer.ts";
 import { Outbox, SendBudget } from "../wire/index.ts";
@@ -31,6 +32,7 @@ interface Lane {
  */
 export class Lanes {
   readonly #options: LanesOptions;
+  readonly #buffers: BufferPool | undefined;
   readonly #budget = new SendBudget();
   readonly #lanes: (Lane | undefined)[] = [];
   /** Lanes with bytes that nobody took yet, in the order in which they got them. */
@@ -38,8 +40,10 @@ export class Lanes {
   #drained: number[] = [];
   #queuedBytes = 0;
 
-  constructor(options: LanesOptions) {
+  /** @param buffers see `OutboxOptions`; may serve all lanes of a node. */
+  constructor(options: LanesOptions, buffers?: BufferPool) {
     this.#options = options;
+    this.#buffers = buffers;
   }
 
   /** Bytes in all lanes. */
@@ -92,7 +96,8 @@ export class Lanes {
   }
 
   /**
-   * Up to about `maxBytes` ready for the stream of the lane: the rest of the last time, or whole frames. `undefined`
+   * Up to about `maxBytes` ready for the stream of the lane: the rest of the last time, or whole frames; they stand
+   * until the next `take`. `undefined`
    * when there is nothing, or what there is waits for the link's budget of long messages; the lane is named again then.
    */
   take(number: number, maxBytes: number): Uint8Array | undefined {
@@ -138,7 +143,11 @@ export class Lanes {
   #open(number: number): Lane {
     // Lane numbers come from our own runtime and are below `lanesMax`, so the array cannot be made huge.
     // `onReady` comes while another lane of ours is being emptied, so whoever does that finds this one next.
-    const outbox = new Outbox({ budget: this.#budget, onReady: () => this.again(number) });
+    const outbox = new Outbox({
+      budget: this.#budget,
+      onReady: () => this.again(number),
+      ...(this.#buffers && { buffers: this.#buffers }),
+    });
     const lane: Lane = { outbox, rest: undefined, counted: 0, dirty: false, full: false };
     this.#lanes[number] = lane;
     return lane;

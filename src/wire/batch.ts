@@ -1,3 +1,4 @@
+import type { BufferPool } from "../base/buffer-pool.ts";
 import { assert } from "../base/errors.ts";
 import { Queue } from "../base/queue.ts";
 import { Writer } from "../base/writer.ts";
@@ -12,12 +13,17 @@ const firstBytes = 256;
 
 /** Encoded frames in their order, many to a buffer. Empty, it holds no buffer: links are many and mostly idle. */
 export class FrameBatch {
+  readonly #pool: BufferPool;
   /** What is left of a buffer that did not fit. */
-  #head: Uint8Array | undefined;
-  readonly #sealed = new Queue<Uint8Array>();
+  #head: Uint8Array<ArrayBuffer> | undefined;
+  readonly #sealed = new Queue<Uint8Array<ArrayBuffer>>();
   #open: Writer | undefined;
   #capacity = firstBytes;
   #bytes = 0;
+
+  constructor(pool: BufferPool) {
+    this.#pool = pool;
+  }
 
   /** Bytes of the frames in it. */
   get bytes(): number {
@@ -33,7 +39,7 @@ export class FrameBatch {
   /** Where to write the next frame; then say `added` or `withdraw`. */
   writer(): Writer {
     if (this.#open !== undefined && this.#open.length >= fullBytes) this.#seal();
-    this.#open ??= new Writer(this.#capacity);
+    this.#open ??= new Writer(this.#capacity, this.#pool);
     return this.#open;
   }
 
@@ -42,23 +48,35 @@ export class FrameBatch {
     this.#bytes += bytes;
   }
 
-  /** Takes back what was written from `start` on: in place, in a buffer that is not written to again. */
-  withdraw(start: number): Uint8Array {
+  /** Takes back what was written from `start` on: in place, in a buffer of the pool that is now the caller's. */
+  withdraw(start: number): Uint8Array<ArrayBuffer> {
     assert(this.#open !== undefined, "what was written can be withdrawn");
     const written = this.#open.bytes();
     this.#open = undefined;
-    if (start > 0) this.#sealed.push(written.subarray(0, start));
+    if (start > 0) {
+      const before = this.#pool.take(start).subarray(0, start);
+      before.set(written.subarray(0, start));
+      this.#sealed.push(before);
+    }
     return written.subarray(start);
   }
 
-  /** Whole frames, as many as fit `maxBytes` and lie in one buffer, but one at the least; a view of that buffer. */
-  take(maxBytes: number): Uint8Array | undefined {
+  /**
+   * Whole frames, as many as fit `maxBytes` and lie in one buffer, but one at the least; a view of that buffer, which
+   * is the caller's to give back to the pool when `headTaken`.
+   */
+  take(maxBytes: number): Uint8Array<ArrayBuffer> | undefined {
     const first = this.#first();
     if (first === undefined) return undefined;
     const end = first.length <= maxBytes ? first.length : lastBoundary(first, maxBytes);
     this.#head = end < first.length ? first.subarray(end) : undefined;
     this.#bytes -= end;
     return end < first.length ? first.subarray(0, end) : first;
+  }
+
+  /** Nothing is left of the buffer of which `take` gave the last view. */
+  get headTaken(): boolean {
+    return this.#head === undefined;
   }
 
   /** Ends the open buffer, so that what comes later begins another. */
@@ -79,7 +97,7 @@ export class FrameBatch {
     this.#bytes = 0;
   }
 
-  #first(): Uint8Array | undefined {
+  #first(): Uint8Array<ArrayBuffer> | undefined {
     if (this.#head !== undefined) return this.#head;
     if (this.#sealed.length === 0) this.#seal();
     this.#head = this.#sealed.shift();

@@ -1,3 +1,4 @@
+import type { BufferPool } from "../base/buffer-pool.ts";
 import { Queue } from "../base/queue.ts";
 import { Writer } from "../base/writer.ts";
 import { FrameBatch } from "./batch.ts";
@@ -12,6 +13,8 @@ export interface LongMessage {
   /** COMPRESSED or none. */
   readonly flags: number;
   readonly payload: Uint8Array;
+  /** The payload's, if it goes back to the pool when the message is sent. */
+  readonly buffer: Uint8Array<ArrayBuffer> | undefined;
 }
 
 /** Its way through the outbox. */
@@ -39,6 +42,7 @@ export class LongMessages {
   readonly #fragmentBytes: number;
   readonly #budget: SendBudget;
   readonly #onReady: () => void;
+  readonly #pool: BufferPool;
   readonly #lines = new Map<number, Line>();
   /** Lines that may send, in turn. */
   readonly #turns = new Queue<Line>();
@@ -46,15 +50,19 @@ export class LongMessages {
   readonly #waiting = new Queue<Line>();
   /** What of a long piece comes after its headers. */
   #body: Uint8Array | undefined;
+  /** The buffer of the message that ends with `#body`. */
+  #bodyBuffer: Uint8Array<ArrayBuffer> | undefined;
+  #spent: Uint8Array<ArrayBuffer> | undefined;
   #bytes = 0;
   #begunCount = 0;
   #begunBytes = 0;
   #messages = 0;
 
-  constructor(fragmentBytes: number, budget: SendBudget, onReady: () => void) {
+  constructor(fragmentBytes: number, budget: SendBudget, onReady: () => void, pool: BufferPool) {
     this.#fragmentBytes = fragmentBytes;
     this.#budget = budget;
     this.#onReady = onReady;
+    this.#pool = pool;
   }
 
   /** Bytes that `take` will give for what waits; less when long pieces save headers. */
@@ -71,15 +79,15 @@ export class LongMessages {
   batchOf(key: number): FrameBatch | undefined {
     const line = this.#lines.get(key);
     if (line === undefined || line.tail instanceof FrameBatch) return line?.tail as FrameBatch | undefined;
-    const batch = new FrameBatch();
+    const batch = new FrameBatch(this.#pool);
     line.tail = batch;
     line.entries.push(batch);
     return batch;
   }
 
   /** Adds a message at the end of its key's line. */
-  add(key: number, { type, flags, payload }: LongMessage): void {
-    const sending = { type, flags, payload, message: 0, sentBytes: 0 };
+  add(key: number, { type, flags, payload, buffer }: LongMessage): void {
+    const sending = { type, flags, payload, buffer, message: 0, sentBytes: 0 };
     const line = this.#lines.get(key);
     if (line !== undefined) {
       line.tail = sending;
@@ -119,8 +127,17 @@ export class LongMessages {
     const body = this.#body;
     if (body === undefined) return undefined;
     this.#body = undefined;
+    this.#spent = this.#bodyBuffer;
+    this.#bodyBuffer = undefined;
     this.#bytes -= body.length;
     return body;
+  }
+
+  /** The buffer of which `take` or `takeBody` just gave the last bytes: for the pool, once they have been used. */
+  takeSpent(): Uint8Array<ArrayBuffer> | undefined {
+    const spent = this.#spent;
+    this.#spent = undefined;
+    return spent;
   }
 
   /**
@@ -151,12 +168,14 @@ export class LongMessages {
     this.#body = payload.subarray(sentBytes, sentBytes + pieceBytes);
     sending.sentBytes += pieceBytes;
     this.#bytes += this.#wireBytes(payload.length - sending.sentBytes) + pieceBytes - queued;
-    this.#afterTurn(line, this.#finish(sending));
+    const finished = this.#finish(sending);
+    if (finished) this.#bodyBuffer = sending.buffer;
+    this.#afterTurn(line, finished);
     return writer.bytes();
   }
 
   #takeTurns(maxBytes: number): Uint8Array {
-    const writer = new Writer(this.#capacity(maxBytes));
+    const writer = new Writer(this.#capacity(maxBytes), this.#pool);
     do {
       const line = this.#turns.peek() as Line;
       const room = maxBytes - writer.length;
@@ -164,7 +183,8 @@ export class LongMessages {
       this.#turns.shift();
       this.#takeTurn(line, room, writer);
     } while (this.ready());
-    return writer.bytes();
+    this.#spent = writer.bytes();
+    return this.#spent;
   }
 
   /** What so much of a payload takes in fragments of the shortest kind. */
@@ -177,6 +197,7 @@ export class LongMessages {
     this.#turns.clear();
     this.#waiting.clear();
     this.#body = undefined;
+    this.#bodyBuffer = undefined;
     this.#bytes = 0;
     this.#budget.leave(this.#onReady);
     this.#budget.give(this.#begunBytes);
@@ -225,6 +246,7 @@ export class LongMessages {
     if (frames !== undefined) {
       writer.raw(frames);
       this.#bytes -= frames.length;
+      if (batch.headTaken) this.#pool.give(frames);
     }
     return batch.bytes === 0;
   }
@@ -237,7 +259,9 @@ export class LongMessages {
     writer.raw(payload.subarray(sentBytes, sentBytes + pieceBytes));
     sending.sentBytes += pieceBytes;
     this.#bytes -= pieceBytes + overhead;
-    return this.#finish(sending);
+    const finished = this.#finish(sending);
+    if (finished && sending.buffer !== undefined) this.#pool.give(sending.buffer);
+    return finished;
   }
 
   /** Gives back what the message took, if all of it is sent: then true. */

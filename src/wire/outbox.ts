@@ -1,3 +1,4 @@
+import { BufferPool } from "../base/buffer-pool.ts";
 import { MeshError } from "../base/errors.ts";
 import type { Writer } from "../base/writer.ts";
 import { FrameBatch } from "./batch.ts";
@@ -13,6 +14,11 @@ export interface OutboxOptions {
    * them by. Default 16,384: 13 ms at 10 Mbit/s, while its headers cost an eighth of a percent.
    */
   readonly fragmentBytes?: number;
+  /**
+   * Where the buffers of frames come from and go back to. With one, what `take` gives stands only until the next
+   * `take`. Default: none are used again.
+   */
+  readonly buffers?: BufferPool;
   /** What the outboxes of one link may have begun together; give them all the same. Default: one of its own. */
   readonly budget?: SendBudget;
   /**
@@ -39,8 +45,11 @@ export class Outbox {
   readonly #compressAboveBytes: number;
   /** The longest payload that needs no thought: neither compressed nor split. */
   readonly #plainBytes: number;
-  readonly #short = new FrameBatch();
+  readonly #buffers: BufferPool;
+  readonly #short: FrameBatch;
   readonly #long: LongMessages;
+  /** All of it was given out by the last `take`. */
+  #spent: Uint8Array<ArrayBuffer> | undefined;
   /** Short frames that go before the next fragment, bytes. */
   #beforeFragment = 0;
   #fragmentWasLast = false;
@@ -48,11 +57,13 @@ export class Outbox {
 
   /** @throws RangeError when an option is out of its range. */
   constructor(options: OutboxOptions = {}) {
-    const { fragmentBytes, compressAboveBytes, budget, onReady } = resolveOutboxOptions(options);
+    const { fragmentBytes, compressAboveBytes, budget, buffers, onReady } = resolveOutboxOptions(options);
     this.#fragmentBytes = fragmentBytes;
     this.#compressAboveBytes = compressAboveBytes;
     this.#plainBytes = Math.min(fragmentBytes, compressAboveBytes);
-    this.#long = new LongMessages(fragmentBytes, budget, onReady);
+    this.#buffers = buffers;
+    this.#short = new FrameBatch(buffers);
+    this.#long = new LongMessages(fragmentBytes, budget, onReady, buffers);
   }
 
   /** Bytes that `take` will give for what is queued now, all headers included; a little less when it is in long pieces. */
@@ -71,7 +82,7 @@ export class Outbox {
     checkType(type);
     checkPayloadLength(payload.length);
     if (payload.length <= this.#plainBytes) this.#addShort(key, type, 0, payload);
-    else this.#addThoughtfully(key, type, payload);
+    else this.#addThoughtfully(key, type, payload, undefined);
   }
 
   /**
@@ -87,15 +98,15 @@ export class Outbox {
     try {
       write(writer);
     } catch (error) {
-      batch.withdraw(start);
+      this.#buffers.give(batch.withdraw(start));
       throw error;
     }
     const bytes = writer.length - start;
     const length = bytes - frameHeaderBytes;
     if (length > this.#plainBytes) {
-      const payload = batch.withdraw(start).subarray(frameHeaderBytes);
+      const buffer = batch.withdraw(start);
       checkPayloadLength(length);
-      this.#addThoughtfully(key, type, payload);
+      this.#addThoughtfully(key, type, buffer.subarray(frameHeaderBytes), buffer);
       return;
     }
     writer.patchU32(start, headerWord(type, 0));
@@ -107,9 +118,17 @@ export class Outbox {
    * The next bytes for the stream: whole frames, `maxBytes` or fewer, but one frame at the least however small
    * `maxBytes` is (a fragment and its headers at the most); or the headers of a long piece, which the next call
    * returns: so it need not be copied. `undefined` when nothing is queued, or what is must wait for the budget (see
-   * `onReady`). The bytes do not change any more.
+   * `onReady`). The bytes do not change any more; with `buffers`, until the next call.
    */
   take(maxBytes: number): Uint8Array | undefined {
+    if (this.#spent !== undefined) this.#buffers.give(this.#spent);
+    const bytes = this.#next(maxBytes);
+    this.#spent ??= this.#long.takeSpent();
+    return bytes;
+  }
+
+  #next(maxBytes: number): Uint8Array | undefined {
+    this.#spent = undefined;
     const body = this.#long.takeBody();
     if (body !== undefined) return body;
     if (this.#fragmentWasLast && this.#beforeFragment === 0) this.#beforeFragment = this.#short.bytes;
@@ -140,6 +159,7 @@ export class Outbox {
     const before = this.#beforeFragment;
     const taken = this.#short.take(before > 0 ? Math.min(maxBytes, before) : maxBytes);
     if (taken === undefined) return undefined;
+    if (this.#short.headTaken) this.#spent = taken;
     this.#beforeFragment = Math.max(0, before - taken.length);
     return taken;
   }
@@ -168,18 +188,30 @@ export class Outbox {
   }
 
   /** Queues what may have to be compressed or split. */
-  #addThoughtfully(key: number, type: number, payload: Uint8Array): void {
+  #addThoughtfully(
+    key: number,
+    type: number,
+    payload: Uint8Array,
+    buffer: Uint8Array<ArrayBuffer> | undefined,
+  ): void {
     const deflated = payload.length > this.#compressAboveBytes ? deflatePayload(payload) : undefined;
     const flags = deflated === undefined ? 0 : frameFlag.compressed;
     const bytes = deflated ?? payload;
-    if (bytes.length <= this.#fragmentBytes) {
-      this.#addShort(key, type, flags, bytes);
-      return;
+    if (bytes.length <= this.#fragmentBytes) this.#addShort(key, type, flags, bytes);
+    else {
+      // What is queued goes before the first fragment. Later lines need no such care: two fragments at the least, and
+      // all short frames between them, keep the end of a long message behind the earlier frames of its key.
+      if (this.#long.empty) this.#beforeFragment = this.#short.bytes;
+      this.#long.add(key, {
+        type,
+        flags,
+        payload: bytes,
+        buffer: deflated === undefined ? buffer : undefined,
+      });
+      if (deflated === undefined) return;
     }
-    // What is queued goes before the first fragment. Later lines need no such care: two fragments at the least, and
-    // all short frames between them, keep the end of a long message behind the earlier frames of its key.
-    if (this.#long.empty) this.#beforeFragment = this.#short.bytes;
-    this.#long.add(key, { type, flags, payload: bytes });
+    // Copied or compressed: what it was made from is free again.
+    if (buffer !== undefined) this.#buffers.give(buffer);
   }
 }
 
@@ -191,6 +223,7 @@ function resolveOutboxOptions(given: OutboxOptions): Required<OutboxOptions> {
     onReady: () => undefined,
     ...given,
     budget: given.budget ?? new SendBudget(),
+    buffers: given.buffers ?? new BufferPool(0),
   };
   if (!(options.fragmentBytes >= 1_024 && options.fragmentBytes <= payloadMaxBytes)) {
     throw new RangeError(`fragmentBytes must be 1,024 to ${payloadMaxBytes}`);

@@ -1,3 +1,4 @@
+import { BufferPool } from "../../base/buffer-pool.ts";
 import { MeshError, toError } from "../../base/errors.ts";
 import type { NodeId } from "../../base/node-id.ts";
 import { formatNodeName, parseNodeName } from "../../base/node-name.ts";
@@ -30,6 +31,9 @@ import type { Incoming } from "./incoming.ts";
 import type { LinkDelivery, LinkStats, LinksSetup, LinksStats } from "./types.ts";
 import { Waiters } from "./waiters.ts";
 
+/** Buffers kept for the next busy moment: what a few lanes have in the works at their high-water marks. */
+const idleBufferBytes = 8 << 20;
+
 /** What is kept of a node that is linked or wanted. */
 interface Peer {
   readonly name: string;
@@ -54,6 +58,8 @@ export class Links implements SignalSink {
   readonly #pool: Pool;
   readonly #dialler: Dialler;
   readonly #deadlines: Deadlines<LinkConnection | Pool>;
+  /** Of all links: few of them are busy at a time. */
+  readonly #buffers = new BufferPool(idleBufferBytes);
   readonly #peers = new Map<string, Peer>();
   readonly #connections = new Map<ConnectionNumber, LinkConnection>();
   readonly #dials = new Map<ConnectionNumber, AbortController>();
@@ -210,7 +216,12 @@ export class Links implements SignalSink {
   #peer(name: string): Peer {
     const known = this.#peers.get(name);
     if (known !== undefined) return known;
-    const peer: Peer = { name, lanes: new Lanes(this.#linkOptions), connection: undefined, unflushed: false };
+    const peer: Peer = {
+      name,
+      lanes: new Lanes(this.#linkOptions, this.#buffers),
+      connection: undefined,
+      unflushed: false,
+    };
     this.#peers.set(name, peer);
     return peer;
   }
