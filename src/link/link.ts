@@ -69,9 +69,9 @@ export class Link implements Machine<LinkInput, LinkOutput> {
     return this.#state === "up";
   }
 
-  /** The inbox for an incoming stream; all share the reassembly budget of the peer. */
-  openInbox(): Inbox {
-    const inbox = new Inbox({ budget: this.#budget });
+  /** The inbox for an incoming stream; all share the reassembly budget of the peer. @param allocate see `InboxOptions`. */
+  openInbox(allocate?: (bytes: number) => Uint8Array): Inbox {
+    const inbox = new Inbox({ budget: this.#budget, ...(allocate && { allocate }) });
     this.#inboxes.add(inbox);
     return inbox;
   }

@@ -56,7 +56,7 @@ const replyAtom = atom("reply");
 const cancelAtom = atom("cancel");
 
 const encodeOptions = { text: "marked" } as const;
-/** Binaries are views of the payload: see `unpinned`. */
+/** Binaries are views of the payload. */
 const decodeOptions = { binaries: "bytes", copyBytes: false } as const;
 
 /** Payloads from this on are copied into a buffer of their own, bytes. */
@@ -66,12 +66,10 @@ let slab = new Uint8Array(0);
 let slabUsed = 0;
 
 /**
- * The payload, copied if it is small beside the chunk of the stream that it came in: a message that waits in a mailbox
- * would keep the whole chunk alive. Short copies share slabs, as an array buffer for each would cost more than all the
- * rest of decoding; so what a message keeps alive is at most 16 KiB, or 16 times its payload.
+ * A copy of `payload`. Short ones share slabs, as an array buffer for each would cost more than all the rest of
+ * decoding; so a message that waits in a mailbox keeps at most 16 KiB alive.
  */
-function unpinned(payload: Uint8Array): Uint8Array {
-  if (payload.buffer.byteLength <= Math.max(slabBytes, 16 * payload.length)) return payload;
+function copied(payload: Uint8Array): Uint8Array {
   if (payload.length >= ownBufferFrom) return payload.slice();
   if (slabUsed + payload.length > slab.length) {
     slab = new Uint8Array(slabBytes);
@@ -150,10 +148,11 @@ function spawnFlags({ link, monitor }: { readonly link: boolean; readonly monito
  * The signal in the payload of a frame. Whether the peer may speak for its `from` is for the runtime to check.
  *
  * @param type of the frame, 0x03 … 0x0D.
+ * @param owned nobody else uses the payload's buffer: binaries in the signal may be views of it.
  * @throws MeshError `DECODE` when the payload is not a term, or not one that this frame type may carry.
  */
-export function decodeSignal(type: number, payload: Uint8Array): Signal {
-  const term = decode(unpinned(payload), decodeOptions);
+export function decodeSignal(type: number, payload: Uint8Array, owned = false): Signal {
+  const term = decode(owned ? payload : copied(payload), decodeOptions);
   if (!(term instanceof Tuple)) throw malformed(type);
   const elements: readonly Term[] = term.elements;
   const signal = decoders[type]?.(elements);

@@ -1,26 +1,31 @@
 import { after, type Instant } from "../base/time.ts";
 import type { ReassemblyBudget } from "./budgets.ts";
 
-/** What is allocated for the first piece of something longer: it spares most messages a move. */
-const firstBytes = 0x10_0000;
+/** What is allocated for the first piece of something longer: it spares all but the longest messages a move. */
+const firstBytes = 0x20_0000;
 const growth = 4;
+
+/** Makes a buffer of so many bytes. What is in it does not matter: it is handed on only when all of it was written. */
+export type Allocate = (bytes: number) => Uint8Array;
 
 /**
  * A payload that arrives in pieces. Each is written once, into a buffer that is at most `growth` times what has
  * arrived (or `firstBytes`), and is paid for from the peer's budget.
  *
- * Threat: announcing 16 MiB a thousand times. Each costs the peer 1 MiB of its budget, so the 65th is refused.
+ * Threat: announcing 16 MiB a thousand times. Each costs the peer 2 MiB of its budget, so the 33rd is refused.
  */
 export class Assembly {
   readonly total: number;
   readonly #budget: ReassemblyBudget;
-  #buffer = new Uint8Array(0);
+  readonly #allocate: Allocate;
+  #buffer: Uint8Array = new Uint8Array(0);
   #length = 0;
   #deadline: Instant;
 
-  constructor(total: number, budget: ReassemblyBudget, deadline: Instant) {
+  constructor(total: number, budget: ReassemblyBudget, allocate: Allocate, deadline: Instant) {
     this.total = total;
     this.#budget = budget;
+    this.#allocate = allocate;
     this.#deadline = deadline;
   }
 
@@ -79,7 +84,7 @@ export class Assembly {
   #grow(length: number): void {
     const capacity = Math.min(this.total, Math.max(length, firstBytes, this.#buffer.length * growth));
     this.#budget.take(capacity - this.#buffer.length);
-    const grown = new Uint8Array(capacity);
+    const grown = this.#allocate(capacity);
     grown.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = grown;
   }

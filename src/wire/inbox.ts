@@ -1,7 +1,7 @@
 import { MeshError } from "../base/errors.ts";
 import { Queue } from "../base/queue.ts";
 import { after, earliest, type Instant } from "../base/time.ts";
-import { Assembly } from "./assembly.ts";
+import { type Allocate, Assembly } from "./assembly.ts";
 import type { ReassemblyBudget } from "./budgets.ts";
 import { inflatePayload } from "./compression.ts";
 import { fragmentFault, fragmentHeaderBytes, readFragmentHeader, u32 } from "./fragment.ts";
@@ -11,11 +11,10 @@ import { interleavedMax, payloadMaxBytes } from "./limits.ts";
 /** A message as the layer above gets it: put together and inflated. */
 export interface Frame {
   readonly type: number;
-  /**
-   * May be a view of the bytes that were fed: it stands as long as their owner leaves them alone.
-   * Copy what must outlive that.
-   */
+  /** If not `owned`, a view of the bytes that were fed: it stands as long as their owner leaves them alone. */
   readonly payload: Uint8Array;
+  /** `payload` has a buffer of its own. */
+  readonly owned: boolean;
 }
 
 export interface InboxOptions {
@@ -27,6 +26,8 @@ export interface InboxOptions {
   readonly incompleteTimeoutMs?: number;
   /** The longest payload accepted, bytes, 1 … 2^24; small before the peer is authenticated. Default 2^24. */
   readonly payloadMaxBytes?: number;
+  /** Buffers for messages that arrive in pieces. Default: new arrays, which are zeroed for nothing. */
+  readonly allocate?: Allocate;
 }
 
 /** A fragmented message that is not complete. */
@@ -221,7 +222,8 @@ export class Inbox {
     if (chunk[start] !== protocolVersion || ((chunk[start + 3] as number) & known) !== 0) return undefined;
     const end = start + frameHeaderBytes + length;
     this.#offset = end;
-    return { type: chunk[start + 1] as number, payload: chunk.subarray(start + frameHeaderBytes, end) };
+    const payload = chunk.subarray(start + frameHeaderBytes, end);
+    return { type: chunk[start + 1] as number, payload, owned: false };
   }
 
   /** Collects the headers of a frame of any kind, across chunks. */
@@ -253,7 +255,7 @@ export class Inbox {
     if (length <= this.#chunk.length - this.#offset) {
       const start = this.#offset;
       this.#offset += length;
-      return this.#frame(type, compressed, this.#chunk.subarray(start, start + length));
+      return this.#frame(type, compressed, this.#chunk.subarray(start, start + length), false);
     }
     this.#arriving = {
       type,
@@ -326,16 +328,17 @@ export class Inbox {
     this.#arriving = undefined;
     if (assembly.length < assembly.total) return undefined;
     if (of !== undefined) this.#incomplete.delete(of.message);
-    return this.#frame(arriving.type, arriving.compressed, assembly.finish());
+    return this.#frame(arriving.type, arriving.compressed, assembly.finish(), true);
   }
 
-  #frame(type: number, compressed: boolean, payload: Uint8Array): Frame {
-    if (!compressed) return { type, payload };
-    return { type, payload: inflatePayload(payload, this.#options.payloadMaxBytes) };
+  #frame(type: number, compressed: boolean, payload: Uint8Array, owned: boolean): Frame {
+    if (!compressed) return { type, payload, owned };
+    return { type, payload: inflatePayload(payload, this.#options.payloadMaxBytes), owned: true };
   }
 
   #assembly(total: number, now: Instant): Assembly {
-    return new Assembly(total, this.#options.budget, after(now, this.#options.incompleteTimeoutMs));
+    const { budget, allocate, incompleteTimeoutMs } = this.#options;
+    return new Assembly(total, budget, allocate, after(now, incompleteTimeoutMs));
   }
 
   #checkLength(length: number): void {
@@ -366,7 +369,13 @@ export class Inbox {
 }
 
 function resolveInboxOptions(given: InboxOptions): Required<InboxOptions> {
-  const options = { incompleteMax: interleavedMax, incompleteTimeoutMs: 60_000, payloadMaxBytes, ...given };
+  const options = {
+    incompleteMax: interleavedMax,
+    incompleteTimeoutMs: 60_000,
+    payloadMaxBytes,
+    allocate: (bytes: number) => new Uint8Array(bytes),
+    ...given,
+  };
   if (!(options.incompleteMax >= interleavedMax)) {
     throw new RangeError(`incompleteMax must be at least ${interleavedMax}`);
   }

@@ -17,7 +17,7 @@ export function bytesOf(length: number, seed = 0): Uint8Array<ArrayBuffer> {
 export function drain(inbox: Inbox, now: Instant = at(0)): Frame[] {
   const frames: Frame[] = [];
   for (let frame = inbox.next(now); frame !== undefined; frame = inbox.next(now)) {
-    frames.push({ type: frame.type, payload: frame.payload.slice() });
+    frames.push({ ...frame, payload: frame.payload.slice(), owned: true });
   }
   return frames;
 }

@@ -1,4 +1,5 @@
 import { MeshError, toError } from "../../base/errors.ts";
+import { unwrittenBuffer } from "../memory.ts";
 import { WriteBatch } from "./batch.ts";
 import { QuicConnection } from "./connection.ts";
 import { closeError } from "./errors.ts";
@@ -108,8 +109,7 @@ export class QuicCore {
   } {
     const rest = slab.length - slabUsed;
     if (rest < wanted && rest < slabRestBytes) {
-      // Not zeroed: the engine overwrites what is given out.
-      slab = new Uint8Array(Buffer.allocUnsafeSlow(slabBytes).buffer);
+      slab = unwrittenBuffer(slabBytes);
       slabUsed = 0;
     }
     const length = Math.min(wanted, slab.length - slabUsed);

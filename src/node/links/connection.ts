@@ -1,3 +1,4 @@
+import type { BufferPool } from "../../base/buffer-pool.ts";
 import { MeshError, toError } from "../../base/errors.ts";
 import type { NodeId } from "../../base/node-id.ts";
 import { earliest, type Instant } from "../../base/time.ts";
@@ -51,6 +52,8 @@ export interface ConnectionSetup {
   readonly transport: QuicConnection;
   readonly handshake: Handshake;
   readonly options: Required<LinkOptions>;
+  /** For what is read. */
+  readonly buffers: BufferPool;
   readonly user: ConnectionUser;
   readonly clock: () => Instant;
   /** Gives numbers to incoming streams. */
@@ -245,7 +248,8 @@ export class LinkConnection implements IncomingUser {
   #openIncoming(stream: QuicStream): void {
     const link = this.#link;
     if (link === undefined || this.#ended) return;
-    const incoming = new Incoming(this.#setup.streamNumber(), stream, link, this, this.#turns, this.#clock);
+    const { buffers, streamNumber } = this.#setup;
+    const incoming = new Incoming(streamNumber(), stream, link, this, this.#turns, buffers, this.#clock);
     this.#incoming.set(incoming.number, incoming);
     // In the next turn: whoever made this link is still being told that it is up.
     this.#turns.wait(incoming);

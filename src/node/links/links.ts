@@ -357,6 +357,7 @@ export class Links implements SignalSink {
       transport,
       handshake,
       options: this.#linkOptions,
+      buffers: this.#buffers,
       user: this.#user,
       clock,
       streamNumber: () => ++this.#streams,
@@ -385,10 +386,10 @@ export class Links implements SignalSink {
 
   /** Hot path. */
   #onFrame(connection: LinkConnection, incoming: Incoming, frame: Frame, now: Instant): boolean {
-    const { payload } = frame;
+    const { type, payload, owned } = frame;
     let signal: Signal;
     try {
-      signal = decodeSignal(frame.type, payload);
+      signal = decodeSignal(type, payload, owned);
     } catch (error) {
       connection.defect(error);
       return false;
