@@ -2,6 +2,9 @@ import type { BufferPool } from "./buffer-pool.ts";
 
 /** Room for what commonly follows a long piece, so that the end of a term does not move all of it. */
 const tailBytes = 64;
+/** Where numbers of eight bytes are taken apart. */
+const eight = new DataView(new ArrayBuffer(8));
+const eightBytes = new Uint8Array(eight.buffer);
 
 /**
  * A growing byte buffer. Integers are big-endian. `take` hands the bytes over and starts afresh; `bytes` is a view
@@ -9,7 +12,6 @@ const tailBytes = 64;
  */
 export class Writer {
   #buffer: Uint8Array<ArrayBuffer>;
-  #view: DataView<ArrayBuffer>;
   #length = 0;
   readonly #initialCapacity: number;
   readonly #pool: BufferPool | undefined;
@@ -19,7 +21,6 @@ export class Writer {
     this.#initialCapacity = initialCapacity;
     this.#pool = pool;
     this.#buffer = this.#fresh(initialCapacity);
-    this.#view = new DataView(this.#buffer.buffer);
   }
 
   /** Bytes written so far. */
@@ -34,22 +35,22 @@ export class Writer {
 
   u16(value: number): void {
     const start = this.reserve(2);
-    this.#view.setUint16(start, value);
+    this.#buffer[start] = value >>> 8;
+    this.#buffer[start + 1] = value;
   }
 
   u32(value: number): void {
-    const start = this.reserve(4);
-    this.#view.setUint32(start, value);
+    this.patchU32(this.reserve(4), value);
   }
 
   u64(value: bigint): void {
-    const start = this.reserve(8);
-    this.#view.setBigUint64(start, value);
+    eight.setBigUint64(0, value);
+    this.raw(eightBytes);
   }
 
   f64(value: number): void {
-    const start = this.reserve(8);
-    this.#view.setFloat64(start, value);
+    eight.setFloat64(0, value);
+    this.raw(eightBytes);
   }
 
   raw(bytes: Uint8Array): void {
@@ -85,7 +86,11 @@ export class Writer {
   }
 
   patchU32(offset: number, value: number): void {
-    this.#view.setUint32(offset, value);
+    const buffer = this.#buffer;
+    buffer[offset] = value >>> 24;
+    buffer[offset + 1] = value >>> 16;
+    buffer[offset + 2] = value >>> 8;
+    buffer[offset + 3] = value;
   }
 
   /** Forgets what was written from `length` on. */
@@ -102,7 +107,6 @@ export class Writer {
   take(): Uint8Array<ArrayBuffer> {
     const taken = this.bytes();
     this.#buffer = this.#fresh(this.#initialCapacity);
-    this.#view = new DataView(this.#buffer.buffer);
     this.#length = 0;
     return taken;
   }
@@ -117,6 +121,5 @@ export class Writer {
     grown.set(this.#buffer.subarray(0, this.#length));
     this.#pool?.give(this.#buffer);
     this.#buffer = grown;
-    this.#view = new DataView(grown.buffer);
   }
 }

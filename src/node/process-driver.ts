@@ -1,6 +1,7 @@
 import { canonicalNodeName } from "../base/node-name.ts";
 import type { Instant } from "../base/time.ts";
 import { monotonicNow } from "../io/clock.ts";
+import { soon } from "../io/soon.ts";
 import {
   type ProcessInput,
   type ProcessOptions,
@@ -49,7 +50,7 @@ export class ProcessDriver {
   #drainSoon(): void {
     if (this.#draining) return;
     this.#draining = true;
-    queueMicrotask(this.#drain);
+    soon(this.#drain);
   }
 
   readonly #drain = (): void => {

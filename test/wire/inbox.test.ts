@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { concat, equal } from "../../src/base/bytes.ts";
 import { at } from "../../src/base/time.ts";
 import {
+  deflatePayload,
   encodeFrame,
   type Frame,
   frameFlag,
@@ -83,7 +84,7 @@ describe("§2: bad frames end the stream", () => {
     inbox.feed(encodeFrame(3, Uint8Array.of(5)));
     inbox.feed(bytes);
     // What came before it is delivered.
-    expect(inbox.next(at(0))).toEqual({ type: 3, payload: Uint8Array.of(5) });
+    expect(inbox.next(at(0))).toMatchObject({ type: 3, payload: Uint8Array.of(5) });
     expect(() => inbox.next(at(0))).toThrow(code(expected, message));
     // And nothing after it, whatever comes.
     inbox.feed(encodeFrame(3, Uint8Array.of(5)));
@@ -109,7 +110,7 @@ test("§2: types are not judged, unknown flags are ignored", () => {
   const inbox = inboxWith();
   for (let type = 0; type < 256; type++) inbox.feed(encodeFrame(type, Uint8Array.of(type), 0xfffc));
   expect(drain(inbox)).toEqual(
-    Array.from({ length: 256 }, (_, type) => ({ type, payload: Uint8Array.of(type) })),
+    Array.from({ length: 256 }, (_, type) => ({ type, payload: Uint8Array.of(type), owned: true })),
   );
 });
 
@@ -309,4 +310,21 @@ test.each([
   { payloadMaxBytes: payloadMaxBytes + 1 },
 ])("an option out of its range is refused: %o", (options) => {
   expect(() => inboxWith(options)).toThrow(RangeError);
+});
+
+test("owned says whose buffer a payload is in: ours when it was put together or inflated", () => {
+  const inbox = inboxWith();
+  const fed = encodeFrame(3, bytesOf(50));
+  inbox.feed(fed);
+  const inPlace = inbox.next(at(0));
+  expect(inPlace?.owned).toBe(false);
+  expect(inPlace?.payload.buffer).toBe(fed.buffer);
+  inbox.feed(fed.slice(0, 30));
+  expect(inbox.next(at(0))).toBeUndefined();
+  inbox.feed(fed.slice(30));
+  const pieced = inbox.next(at(0));
+  expect(pieced?.owned).toBe(true);
+  expect(pieced?.payload.buffer.byteLength).toBe(50);
+  inbox.feed(encodeFrame(3, deflatePayload(new Uint8Array(500)) as Uint8Array, frameFlag.compressed));
+  expect(inbox.next(at(0))?.owned).toBe(true);
 });

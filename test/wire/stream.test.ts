@@ -1,5 +1,6 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { BufferPool } from "../../src/base/buffer-pool.ts";
 import { concat, equal } from "../../src/base/bytes.ts";
 import { at } from "../../src/base/time.ts";
 import { decodeFrame, Inbox, Outbox, ReassemblyBudget, type WireFrame } from "../../src/wire/index.ts";
@@ -36,6 +37,14 @@ const step = fc.oneof(
   }),
 );
 
+/** What is given back too early arrives as nonsense. */
+class PoisoningPool extends BufferPool {
+  override give(bytes: Uint8Array<ArrayBuffer>): void {
+    new Uint8Array(bytes.buffer).fill(0xee);
+    super.give(bytes);
+  }
+}
+
 test("§3: whatever is sent, taken and cut how, each key's messages arrive whole and in their order", () => {
   fc.assert(
     fc.property(
@@ -45,8 +54,11 @@ test("§3: whatever is sent, taken and cut how, each key's messages arrive whole
         maxLength: 8,
       }),
       fc.constantFrom(0, 500, Number.POSITIVE_INFINITY),
-      (steps, chunks, compressAboveBytes) => {
-        const outbox = new Outbox({ fragmentBytes: 1_024, compressAboveBytes });
+      fc.boolean(),
+      (steps, chunks, compressAboveBytes, reuse) => {
+        const options = { fragmentBytes: 1_024, compressAboveBytes };
+        const buffers = new PoisoningPool(1_000_000);
+        const outbox = new Outbox(reuse ? { ...options, buffers } : options);
         const sent = new Map<number, Uint8Array[]>();
         const wire: Uint8Array[] = [];
         const take = (maxBytes: number): boolean => {
@@ -59,8 +71,8 @@ test("§3: whatever is sent, taken and cut how, each key's messages arrive whole
           expect(taken.length).toBeLessThanOrEqual(Math.max(maxBytes, 1_024 + 20));
           // Long pieces need fewer headers than were counted for them.
           expect(outbox.queuedBytes).toBeLessThanOrEqual(before - taken.length);
-          // Not copied: a buffer that is written to again would show.
-          wire.push(taken);
+          // Not copied unless buffers are used again: one that is written to too early would show.
+          wire.push(reuse ? taken.slice() : taken);
           return true;
         };
         let sequence = 0;
@@ -197,4 +209,35 @@ test("§2: a stream fed byte by byte costs time in proportion to its length", ()
     received += inbox.next(at(0))?.payload.length ?? 0;
   }
   expect(received).toBe(2_000_000);
+});
+
+test("the buffers of sent frames are used again, the caller's own are not", () => {
+  const buffers = new BufferPool(1_000_000);
+  const outbox = new Outbox({ buffers });
+  const idleAfter = (send: () => void): number => {
+    send();
+    while (outbox.take(50_000) !== undefined);
+    return buffers.idleBytes;
+  };
+  const once = idleAfter(() => outbox.frame(1, 3, (writer) => writer.raw(new Uint8Array(200_000))));
+  expect(once).toBeGreaterThan(200_000);
+  const again = idleAfter(() => outbox.frame(1, 3, (writer) => writer.raw(new Uint8Array(200_000))));
+  expect(again).toBe(once);
+  expect(idleAfter(() => outbox.push(1, 3, new Uint8Array(200_000)))).toBe(once);
+  expect(idleAfter(() => outbox.push(1, 3, new Uint8Array(100)))).toBe(once);
+});
+
+test("a frame that cannot be encoded leaves those before it whole", () => {
+  const outbox = new Outbox({ buffers: new PoisoningPool(1_000_000) });
+  outbox.push(1, 3, Uint8Array.of(1, 2, 3));
+  const failing = (): void =>
+    outbox.frame(1, 3, (writer) => {
+      writer.raw(new Uint8Array(100_000));
+      throw new Error("no term");
+    });
+  expect(failing).toThrow("no term");
+  outbox.push(1, 3, Uint8Array.of(4));
+  const inbox = new Inbox({ budget: new ReassemblyBudget() });
+  for (let bytes = outbox.take(100); bytes !== undefined; bytes = outbox.take(100)) inbox.feed(bytes.slice());
+  expect(drain(inbox).map(({ payload }) => [...payload])).toEqual([[1, 2, 3], [4]]);
 });

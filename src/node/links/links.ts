@@ -6,6 +6,7 @@ import type { Instant } from "../../base/time.ts";
 import type { Writer } from "../../base/writer.ts";
 import { atom } from "../../etf/index.ts";
 import type { QuicConnection } from "../../io/quic/index.ts";
+import { soon } from "../../io/soon.ts";
 import {
   type ConnectionNumber,
   type Ending,
@@ -251,7 +252,7 @@ export class Links implements SignalSink {
   }
 
   #later(job: () => void): void {
-    queueMicrotask(() => {
+    soon(() => {
       if (!this.#closing) job();
     });
   }
@@ -266,7 +267,7 @@ export class Links implements SignalSink {
     peer.unflushed = true;
     this.#unflushed.push(peer);
     // As a promise job: all processes that run in this turn have had their say, and the engine sends after it.
-    if (this.#unflushed.length === 1) queueMicrotask(this.#flush);
+    if (this.#unflushed.length === 1) soon(this.#flush);
   }
 
   readonly #flush = (): void => {
