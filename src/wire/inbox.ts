@@ -52,7 +52,7 @@ interface Arriving {
 const known = frameFlag.compressed | frameFlag.fragmented;
 const nothing = new Uint8Array(0);
 /** Less than this is not worth a call of its own. */
-const roomBytesMin = 16_384;
+const roomBytesMin = 1_024;
 
 /**
  * One incoming stream: bytes in, messages out. Pull until `next` gives nothing; then nothing of what was fed is kept.

@@ -208,7 +208,7 @@ describe("§3: memory for incomplete messages", () => {
       frame = inbox.filled(piece.length, at(0));
       expect(budget.usedBytes).toBeLessThanOrEqual(Math.max(2 * MiB, 4 * offset));
       // The last few are cheaper to feed.
-      if (bytes.length - offset < 16_384 && frame === undefined) {
+      if (bytes.length - offset < 1_024 && frame === undefined) {
         expect(inbox.room()).toBeUndefined();
         inbox.feed(bytes.slice(offset));
         frame = inbox.next(at(0));
