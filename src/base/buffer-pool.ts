@@ -46,6 +46,6 @@ export class BufferPool {
 /** The next quarter of a power of two. */
 function sizeFor(bytes: number): number {
   if (bytes <= leastBytes) return leastBytes;
-  const step = 2 ** (29 - Math.clz32(bytes - 1));
-  return Math.ceil(bytes / step) * step;
+  const step = 1 << (29 - Math.clz32(bytes - 1));
+  return (bytes + step - 1) & -step;
 }
