@@ -1,6 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { connect as connectTcp, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Term } from "../src/etf/index.ts";
 import { monotonicNow } from "../src/io/clock.ts";
@@ -11,6 +10,7 @@ import { BareClient, type BareSetup } from "./support/bare-engine.ts";
 import { askersP99, lossP99, stall } from "./support/isolation.ts";
 import { type Ready, servePeer, settings } from "./support/message-peer.ts";
 import { median, mediansOf5 } from "./support/numbers.ts";
+import { tcpRoundTrip } from "./support/plain-tcp.ts";
 import type { BenchRow, BenchTable } from "./table.ts";
 
 /** Both ends of what is measured. */
@@ -69,32 +69,6 @@ async function roundTrip({ node, peer }: Pair, rounds: number): Promise<number> 
   });
 }
 
-async function tcpRoundTrip({ tcpPort }: Pair, rounds: number): Promise<number> {
-  const socket: Socket = connectTcp({ port: tcpPort, host: "127.0.0.1", noDelay: true });
-  await once(socket, "connect");
-  const message = new Uint8Array(100);
-  const times: number[] = [];
-  let start = 0;
-  let got = 0;
-  await new Promise<void>((resolve) => {
-    const ask = (): void => {
-      start = monotonicNow();
-      socket.write(message);
-    };
-    socket.on("data", (bytes) => {
-      got += bytes.length;
-      if (got < message.length) return;
-      got = 0;
-      times.push(monotonicNow() - start);
-      if (times.length === rounds) resolve();
-      else ask();
-    });
-    ask();
-  });
-  socket.destroy();
-  return median(times);
-}
-
 const small = new Uint8Array(100);
 const mebibyte = 1_048_576;
 
@@ -124,7 +98,7 @@ async function roundTrips(pair: Pair): Promise<BenchRow> {
   const { messages, bare, tcp } = await mediansOf5({
     messages: () => roundTrip(pair, rounds),
     bare: () => pair.bare.roundTrip(rounds),
-    tcp: () => tcpRoundTrip(pair, rounds),
+    tcp: () => tcpRoundTrip(pair.tcpPort, rounds),
   });
   const micros = (ms: number): number => Math.round(ms * 1_000);
   return {

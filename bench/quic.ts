@@ -1,6 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { connect as connectTcp } from "node:net";
 import { fileURLToPath } from "node:url";
 import {
   type QuicConnection,
@@ -10,6 +9,9 @@ import {
 } from "../src/io/quic/index.ts";
 import { TestRealm } from "../test/quic/support/certificates.ts";
 import { UdpRelay } from "../test/quic/support/relay.ts";
+import { BareClient, openStream } from "./support/bare-engine.ts";
+import { median } from "./support/numbers.ts";
+import { tcpRoundTrip } from "./support/plain-tcp.ts";
 import type { BenchRow, BenchTable } from "./table.ts";
 
 const runs = 5;
@@ -19,29 +21,25 @@ const realm = await TestRealm.create();
 export async function run(): Promise<BenchTable> {
   const [serverNode, clientNode] = await Promise.all([realm.issue(), realm.issue()]);
   const peer = fork(fileURLToPath(new URL("./quic-peer.js", import.meta.url)), { serialization: "advanced" });
-  peer.send({ identity: serverNode.identity, trust: realm.trust });
+  const setup = { host: "127.0.0.1", trust: realm.trust };
+  peer.send({ ...setup, identity: serverNode.identity });
   const [ports] = (await once(peer, "message")) as [{ tcp: number; quic: number }];
-  const endpoint = await QuicEndpoint.listen({
-    host: "127.0.0.1",
-    identity: clientNode.identity,
-    trust: realm.trust,
-  });
-  const connection = await endpoint.connect({ host: "127.0.0.1", port: ports.quic });
+  const client = await BareClient.connect({ ...setup, identity: clientNode.identity }, ports.quic);
   try {
-    const tcpMs = await median(() => tcpRoundTrip(ports.tcp));
+    const tcpMs = await medianOf(() => tcpRoundTrip(ports.tcp, roundTripCount));
     return {
       title: "quic: two OS processes on loopback (medians of 5)",
       rows: [
-        await throughput(connection),
-        await smallWrites(connection),
-        await roundTrips(connection, tcpMs),
+        await throughput(client),
+        await smallWrites(client),
+        await roundTrips(client, tcpMs),
         await zeroRoundTrips(),
         await addressChanges(),
         ...(await idleConnections()),
       ],
     };
   } finally {
-    await endpoint.close();
+    await client.close();
     await stop(peer);
   }
 }
@@ -51,43 +49,14 @@ async function stop(peer: ChildProcess): Promise<void> {
   await once(peer, "exit");
 }
 
-async function median(measure: () => Promise<number>): Promise<number> {
+async function medianOf(measure: () => Promise<number>): Promise<number> {
   const all: number[] = [];
   for (let index = 0; index < runs; index++) all.push(await measure());
-  return all.sort((a, b) => a - b)[runs >> 1] as number;
+  return median(all);
 }
 
-/** Resolves with the number of bytes that the peer's application has read. */
-function answer(connection: QuicConnection): Promise<number> {
-  return new Promise((resolve) => {
-    connection.onStream = (stream) => void readText(stream).then((text) => resolve(Number(text)));
-  });
-}
-
-async function readText(stream: QuicStream): Promise<string> {
-  let text = "";
-  for await (const chunk of stream) text += new TextDecoder().decode(chunk);
-  return text;
-}
-
-function open(connection: QuicConnection, bidirectional: boolean): QuicStream {
-  const stream = connection.openStream({ bidirectional });
-  if (stream === undefined) throw new Error("the peer allows no stream");
-  return stream;
-}
-
-async function throughput(connection: QuicConnection): Promise<BenchRow> {
-  const block = new Uint8Array(65_536).fill(7);
-  const blocks = 4_096;
-  const rate = await median(async () => {
-    const received = answer(connection);
-    const stream = open(connection, false);
-    const started = performance.now();
-    for (let index = 0; index < blocks; index++) await stream.writeAll(block);
-    stream.finish();
-    const bytes = await received;
-    return bytes / 1e3 / (performance.now() - started);
-  });
+async function throughput(client: BareClient): Promise<BenchRow> {
+  const rate = await medianOf(() => client.throughput(65_536, 4_096));
   return {
     name: "64 KiB writes",
     figures: { "MB/s": Math.round(rate) },
@@ -96,21 +65,8 @@ async function throughput(connection: QuicConnection): Promise<BenchRow> {
   };
 }
 
-async function smallWrites(connection: QuicConnection): Promise<BenchRow> {
-  const message = new Uint8Array(100).fill(7);
-  const count = 1_000_000;
-  const rate = await median(async () => {
-    const received = answer(connection);
-    const stream = open(connection, false);
-    const started = performance.now();
-    for (let index = 0; index < count; ) {
-      if (stream.write(message) === message.length) index++;
-      else await stream.writable();
-    }
-    stream.finish();
-    const bytes = await received;
-    return bytes / message.length / ((performance.now() - started) / 1e3);
-  });
+async function smallWrites(client: BareClient): Promise<BenchRow> {
+  const rate = await medianOf(() => client.messages(100, 1_000_000));
   return {
     name: "100-byte writes, one stream",
     figures: { "per second": Math.round(rate) },
@@ -121,60 +77,14 @@ async function smallWrites(connection: QuicConnection): Promise<BenchRow> {
 
 const roundTripCount = 2_000;
 
-async function roundTrips(connection: QuicConnection, tcpMs: number): Promise<BenchRow> {
-  const quicMs = await median(() => quicRoundTrip(connection));
+async function roundTrips(client: BareClient, tcpMs: number): Promise<BenchRow> {
+  const quicMs = await medianOf(() => client.roundTrip(roundTripCount));
   return {
     name: "round trip of 100 bytes (p50)",
     figures: { ms: quicMs.toFixed(4), "TCP ms": tcpMs.toFixed(4), "times TCP": (quicMs / tcpMs).toFixed(2) },
     target: "<= 2 x TCP",
     met: quicMs <= 2 * tcpMs,
   };
-}
-
-function quicRoundTrip(connection: QuicConnection): Promise<number> {
-  const stream = open(connection, true);
-  const message = new Uint8Array(100).fill(7);
-  return new Promise((resolve) => {
-    const times: number[] = [];
-    let got = 0;
-    let started = performance.now();
-    stream.onReadable = () => {
-      for (let chunk = stream.read(); chunk !== undefined; chunk = stream.read()) got += chunk.length;
-      if (got < message.length) return;
-      got = 0;
-      times.push(performance.now() - started);
-      if (times.length === roundTripCount) {
-        stream.finish();
-        return resolve(times.sort((a, b) => a - b)[roundTripCount >> 1] as number);
-      }
-      started = performance.now();
-      stream.write(message);
-    };
-    stream.write(message);
-  });
-}
-
-async function tcpRoundTrip(port: number): Promise<number> {
-  const socket = connectTcp({ port, host: "127.0.0.1", noDelay: true });
-  await once(socket, "connect");
-  const message = Buffer.alloc(100, 7);
-  const times: number[] = [];
-  await new Promise<void>((resolve) => {
-    let got = 0;
-    let started = performance.now();
-    socket.on("data", (chunk) => {
-      got += chunk.length;
-      if (got < message.length) return;
-      got = 0;
-      times.push(performance.now() - started);
-      if (times.length === roundTripCount) return resolve();
-      started = performance.now();
-      socket.write(message);
-    });
-    socket.write(message);
-  });
-  socket.destroy();
-  return times.sort((a, b) => a - b)[roundTripCount >> 1] as number;
 }
 
 /**
@@ -192,7 +102,7 @@ async function zeroRoundTrips(): Promise<BenchRow> {
     const started = performance.now();
     const connection = await client.connect(relay.address, ticket === undefined ? {} : { ticket });
     const next = nextTicket(connection);
-    open(connection, false).write(new Uint8Array(100));
+    openStream(connection, false).write(new Uint8Array(100));
     const ms = (await arrived) - started;
     const result = { ms, ticket: await next };
     connection.close(0);
@@ -200,8 +110,8 @@ async function zeroRoundTrips(): Promise<BenchRow> {
   };
   try {
     let { ticket } = await dial();
-    const fullMs = await median(async () => (await dial()).ms);
-    const earlyMs = await median(async () => {
+    const fullMs = await medianOf(async () => (await dial()).ms);
+    const earlyMs = await medianOf(async () => {
       const result = await dial(ticket);
       ticket = result.ticket;
       return result.ms;
@@ -245,7 +155,7 @@ async function addressChanges(): Promise<BenchRow> {
   const connection = await client.connect(relay.address);
   // QUIC knows no change of address before the handshake is confirmed (RFC 9000 §9).
   await connection.established;
-  const stream = open(connection, false);
+  const stream = openStream(connection, false);
   let sent = 0;
   for (let change = 0; change < changes; change++) {
     await relay.switchPort();

@@ -7,15 +7,17 @@ import {
 } from "../../src/io/quic/index.ts";
 import { median } from "./numbers.ts";
 
-/** The engine, on a socket like that of a node, without anything of ours above it: what the figures of messages are compared with. */
+/** The engine without anything of ours above it: for its own figures, and for those of messages to be compared with. */
 export interface BareSetup {
   readonly identity: QuicIdentity;
   readonly trust: QuicTrust;
+  /** Default: that of a node, every address of the machine. */
+  readonly host?: string;
 }
 
-/** Echoes bidirectional streams; of others it reads all, and then says so. Returns its port. */
-export async function serveBare({ identity, trust }: BareSetup): Promise<number> {
-  const endpoint = await QuicEndpoint.listen({ identity, trust });
+/** Echoes bidirectional streams; of others it reads all, and then tells how many bytes that were. Returns its port. */
+export async function serveBare(setup: BareSetup): Promise<number> {
+  const endpoint = await QuicEndpoint.listen(setup);
   endpoint.onConnection = (connection) => {
     connection.onStream = (stream) => {
       if (stream.bidirectional) echo(stream);
@@ -35,13 +37,22 @@ function echo(stream: QuicStream): void {
 }
 
 function drain(stream: QuicStream, connection: QuicConnection): void {
+  let bytes = 0;
   const read = (): void => {
-    let chunk = stream.read();
-    while (chunk !== undefined) chunk = stream.read();
-    if (stream.readEnded) connection.openStream({ bidirectional: false })?.finish();
+    for (let chunk = stream.read(); chunk !== undefined; chunk = stream.read()) bytes += chunk.length;
+    if (!stream.readEnded) return;
+    const answer = openStream(connection, false);
+    answer.write(new TextEncoder().encode(String(bytes)));
+    answer.finish();
   };
   stream.onReadable = read;
   read();
+}
+
+export function openStream(connection: QuicConnection, bidirectional: boolean): QuicStream {
+  const stream = connection.openStream({ bidirectional });
+  if (stream === undefined) throw new Error("the peer allows no stream");
+  return stream;
 }
 
 export class BareClient {
@@ -53,14 +64,14 @@ export class BareClient {
     this.#connection = connection;
   }
 
-  static async connect({ identity, trust }: BareSetup, port: number): Promise<BareClient> {
-    const endpoint = await QuicEndpoint.listen({ identity, trust });
+  static async connect(setup: BareSetup, port: number): Promise<BareClient> {
+    const endpoint = await QuicEndpoint.listen(setup);
     return new BareClient(endpoint, await endpoint.connect({ host: "127.0.0.1", port }));
   }
 
   /** Median round trip of 100 bytes, milliseconds. */
   roundTrip(rounds: number): Promise<number> {
-    const stream = this.#open(true);
+    const stream = openStream(this.#connection, true);
     const message = new Uint8Array(100);
     return new Promise((resolve) => {
       const times: number[] = [];
@@ -83,27 +94,48 @@ export class BareClient {
     });
   }
 
-  /** Writes `count` blocks to one stream; MB/s until the other end has read them all. */
+  /** Writes `count` blocks to one stream, waiting for each; MB/s until the other end has read them all. */
   async throughput(blockBytes: number, count: number): Promise<number> {
-    const block = new Uint8Array(blockBytes);
-    const done = new Promise<void>((resolve) => {
-      this.#connection.onStream = () => resolve();
+    const block = new Uint8Array(blockBytes).fill(7);
+    const seconds = await this.#transfer(block.length * count, async (stream) => {
+      for (let index = 0; index < count; index++) await stream.writeAll(block);
     });
-    const started = performance.now();
-    const stream = this.#open(false);
-    for (let index = 0; index < count; index++) await stream.writeAll(block);
-    stream.finish();
-    await done;
-    return (blockBytes * count) / 1e3 / (performance.now() - started);
+    return (blockBytes * count) / 1e6 / seconds;
+  }
+
+  /** Writes `count` messages to one stream as fast as it takes them; messages per second until the other end has read them all. */
+  async messages(messageBytes: number, count: number): Promise<number> {
+    const message = new Uint8Array(messageBytes).fill(7);
+    const seconds = await this.#transfer(message.length * count, async (stream) => {
+      for (let index = 0; index < count; ) {
+        if (stream.write(message) === message.length) index++;
+        else await stream.writable();
+      }
+    });
+    return count / seconds;
   }
 
   close(): Promise<void> {
     return this.#endpoint.close();
   }
 
-  #open(bidirectional: boolean): QuicStream {
-    const stream = this.#connection.openStream({ bidirectional });
-    if (stream === undefined) throw new Error("the peer allows no stream");
-    return stream;
+  /** Seconds until the other end has read all that `write` writes, which must be `bytes`. */
+  async #transfer(bytes: number, write: (stream: QuicStream) => Promise<void>): Promise<number> {
+    const answered = new Promise<string>((resolve, reject) => {
+      this.#connection.onStream = (stream) => void readText(stream).then(resolve, reject);
+    });
+    const stream = openStream(this.#connection, false);
+    const started = performance.now();
+    await write(stream);
+    stream.finish();
+    const received = Number(await answered);
+    if (received !== bytes) throw new Error(`${received} of ${bytes} bytes arrived`);
+    return (performance.now() - started) / 1e3;
   }
+}
+
+async function readText(stream: QuicStream): Promise<string> {
+  let text = "";
+  for await (const chunk of stream) text += new TextDecoder().decode(chunk);
+  return text;
 }

@@ -1,9 +1,9 @@
 // The other operating-system process of bench/messages.ts: a node, the bare engine and plain TCP.
-import { createServer } from "node:net";
 import type { Pid, Term } from "../../src/etf/index.ts";
 import { MaculaNode } from "../../src/node/macula-node.ts";
 import type { Self } from "../../src/process/index.ts";
 import { type BareSetup, serveBare } from "./bare-engine.ts";
+import { serveTcp } from "./plain-tcp.ts";
 
 export const settings = {
   realm: "bench",
@@ -29,17 +29,13 @@ export async function servePeer(bare: BareSetup): Promise<void> {
     node.spawn((self) => count(self, 10)),
   );
   node.registerName("stuck", node.spawn(stuck));
-  const barePort = await serveBare(bare);
-  const server = createServer({ noDelay: true }, (socket) => socket.pipe(socket));
-  server.listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as { port: number };
-    process.send?.({ node: node.name, tcpPort: port, barePort } satisfies Ready);
-  });
+  const [barePort, tcpPort] = [await serveBare(bare), await serveTcp()];
   process.on("message", (order) => {
     if (order === "collect") globalThis.gc?.();
     process.send?.(process.memoryUsage().rss);
   });
   process.on("disconnect", () => process.exit(0));
+  process.send?.({ node: node.name, tcpPort, barePort } satisfies Ready);
 }
 
 async function echo(self: Self): Promise<void> {

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{hash_map::Entry, BinaryHeap, HashMap, HashSet, VecDeque},
+    collections::{hash_map::Entry, BinaryHeap, HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -14,14 +14,17 @@ use quinn_proto::{
 };
 use ring::{digest, hmac};
 
+mod addresses;
 mod receive;
 mod send;
+mod timers;
 
+use self::addresses::Addresses;
 use crate::{
     connection::Connection,
     events::{Events, Kind},
     options::{Options, CONNECTIONS_MAX},
-    packet::{for_socket, is_loopback, PackedQueue},
+    packet::{is_loopback, PackedQueue},
     sink::Outgoing,
     tickets::{DialStore, Ticket},
     tls::{Identity, Tls},
@@ -100,9 +103,7 @@ pub struct Engine {
     responses: VecDeque<(Outgoing, Vec<u8>)>,
     blocked: Option<(Outgoing, Vec<u8>)>,
     scratch: Vec<u8>,
-    virtual_to_real: HashMap<SocketAddr, SocketAddr>,
-    real_to_virtual: HashMap<SocketAddr, SocketAddr>,
-    turn_servers: HashSet<SocketAddr>,
+    addresses: Addresses,
     connection_ids: HashedConnectionIdGenerator,
     /// Connections that quinn-proto still knows.
     live: u32,
@@ -113,8 +114,6 @@ pub struct Engine {
     /// Something could not be sent; the owner waits for the socket.
     pub send_blocked: bool,
 }
-
-const ADDRESSES_MAX: usize = 1 << 16;
 
 fn handle_of(slot: u32, generation: u32) -> u64 {
     u64::from(generation) << 20 | u64::from(slot)
@@ -146,6 +145,7 @@ impl Engine {
         let transports = [options.transport(false), options.transport(true)];
         let servers = server_configs(&tls, &transports, &options);
         let endpoint = Endpoint::new(Arc::new(config), Some(servers[0].clone()), true, None);
+        let addresses = Addresses::new(options.virtual_prefix, options.ipv6_socket);
         let mut engine = Self {
             events: Events::default(),
             counters: Counters::default(),
@@ -168,9 +168,7 @@ impl Engine {
             responses: VecDeque::new(),
             blocked: None,
             scratch: Vec::new(),
-            virtual_to_real: HashMap::new(),
-            real_to_virtual: HashMap::new(),
-            turn_servers: HashSet::new(),
+            addresses,
             connection_ids: HashedConnectionIdGenerator::from_key(cid_key),
             live: 0,
             handshakes: 0,
@@ -215,46 +213,17 @@ impl Engine {
 
     /// Datagrams that look like TURN channel data are foreign when they come from `address`.
     pub fn set_turn_server(&mut self, address: SocketAddr, present: bool) -> Result<(), EngineError> {
-        let address = self.for_socket(address);
-        if !present {
-            self.turn_servers.remove(&address);
-        } else if self.turn_servers.len() < ADDRESSES_MAX {
-            self.turn_servers.insert(address);
-        } else {
-            return Err(EngineError::Limit("TURN servers"));
-        }
-        Ok(())
+        self.addresses.set_turn_server(address, present)
     }
 
     /// Send what goes to `virtual_address` to `real`, and take what comes from `real` as coming from there.
     pub fn map_address(&mut self, virtual_address: SocketAddr, real: Option<SocketAddr>) -> Result<(), EngineError> {
-        if !self.is_virtual(virtual_address) {
-            return Err(EngineError::Invalid(format!(
-                "{virtual_address} is not a virtual address"
-            )));
-        }
-        if let Some(old) = self.virtual_to_real.remove(&virtual_address) {
-            self.real_to_virtual.remove(&old);
-        }
-        if let Some(real) = real {
-            if self.virtual_to_real.len() >= ADDRESSES_MAX {
-                return Err(EngineError::Limit("virtual addresses"));
-            }
-            let real = self.for_socket(real);
-            if let Some(other) = self.real_to_virtual.insert(real, virtual_address) {
-                self.virtual_to_real.remove(&other);
-            }
-            self.virtual_to_real.insert(virtual_address, real);
-        }
-        Ok(())
+        self.addresses.map(virtual_address, real)
     }
 
-    fn is_virtual(&self, address: SocketAddr) -> bool {
-        matches!(address.ip(), IpAddr::V6(ip) if ip.octets()[..8] == self.options.virtual_prefix)
-    }
-
+    /// The form in which the socket wants `address`.
     pub fn for_socket(&self, address: SocketAddr) -> SocketAddr {
-        for_socket(address, self.options.ipv6_socket)
+        self.addresses.for_socket(address)
     }
 
     /// Dial `remote`. Reports `Established` or `Closed` later.
@@ -268,11 +237,7 @@ impl Engine {
         if self.live >= self.options.connections_max.min(CONNECTIONS_MAX) {
             return Err(EngineError::Limit("connections"));
         }
-        let remote = if self.is_virtual(remote) {
-            remote
-        } else {
-            self.for_socket(remote)
-        };
+        let remote = self.addresses.to_dial(remote);
         // A ticket of somebody else, or of somebody who was revoked since, leads to a full handshake, which tells why.
         let value = ticket
             .filter(|ticket| self.tls.verifier.check_server(&ticket.peer, expected.as_ref()).is_ok())
@@ -422,60 +387,6 @@ impl Engine {
             self.touch(slot);
         }
         Ok(())
-    }
-
-    /// When [`Engine::handle_timeouts`] wants to be called, milliseconds on the scale of `now`.
-    pub fn timeout(&self) -> Option<f64> {
-        let Reverse((when, ..)) = self.timers.peek()?;
-        // Rounded up: a `now` that is this number must not be before the timer, whatever the rounding of both.
-        let micros = when.saturating_duration_since(self.base).as_micros() as u64 + 2;
-        Some(micros as f64 / 1e3)
-    }
-
-    pub fn handle_timeouts(&mut self) {
-        while let Some(&Reverse((when, slot, generation))) = self.timers.peek() {
-            if when > self.now {
-                break;
-            }
-            self.timers.pop();
-            let entry = &mut self.slots[slot as usize];
-            if entry.generation != generation {
-                continue;
-            }
-            let Some(connection) = &mut entry.connection else {
-                continue;
-            };
-            if connection.scheduled == Some(when) {
-                connection.scheduled = None;
-            }
-            if connection.expire(self.now, handle_of(slot, generation), &mut self.events) {
-                self.counters.incoming_failed += u64::from(connection.has_failed());
-                self.touch(slot);
-            } else if let Some(proto) = &mut connection.proto {
-                if proto.poll_timeout().is_some_and(|due| due <= self.now) {
-                    proto.handle_timeout(self.now);
-                    self.touch(slot);
-                } else {
-                    self.schedule(slot);
-                }
-            }
-        }
-        self.settle_all();
-    }
-
-    /// Remember when the connection's next timer is due. Timers that moved later are looked at again when they fire.
-    fn schedule(&mut self, slot: u32) {
-        let entry = &mut self.slots[slot as usize];
-        let Some(connection) = &mut entry.connection else {
-            return;
-        };
-        let Some(due) = connection.poll_timeout() else {
-            return;
-        };
-        if connection.scheduled.is_none_or(|scheduled| due < scheduled) {
-            connection.scheduled = Some(due);
-            self.timers.push(Reverse((due, slot, entry.generation)));
-        }
     }
 
     pub fn connections(&self) -> u32 {

@@ -24,7 +24,7 @@ const hints: Partial<Record<MeshErrorCode, string>> = {
   TIMEOUT:
     "is the node running, does a firewall let UDP through, does the function take longer than --timeout-ms?",
   PEER_UNREACHABLE: "is the node started, and its host name right?",
-  WRONG_REALM: "both nodes need the same --realm and the same cookie (`macula cookie` shows it)",
+  WRONG_REALM: "both nodes need the same --realm and the same cookie (`macula cookie` shows it) or authority",
   WRONG_NODE: "use the name that the node was started with",
   CERTIFICATE_EXPIRED: "compare the clocks of the two machines",
   NAME_TAKEN: "choose another --name, or stop the other node",

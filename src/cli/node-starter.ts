@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import type { Configuration } from "../node/configuration-schema.ts";
 import { type ClosableLog, createLog } from "../node/log.ts";
 import { MaculaNode } from "../node/macula-node.ts";
-import { findCookie } from "./cookie.ts";
+import { withFoundCookie } from "./cookie.ts";
+import { usageFailure } from "./failure.ts";
 import { note } from "./output.ts";
 
 export interface StartedNode {
@@ -12,7 +13,7 @@ export interface StartedNode {
 
 /** Starts the node that `configuration` describes, with a log on standard error. What processes print goes to standard output. */
 export async function startNode(configuration: Configuration, name: string): Promise<StartedNode> {
-  const { cookie, generated } = await findCookie(configuration);
+  const { configuration: found, generated } = await withFoundCookie(configuration);
   if (generated) {
     note(
       configuration.stateDir === null
@@ -22,11 +23,8 @@ export async function startNode(configuration: Configuration, name: string): Pro
   }
   const log = createLog(configuration.log);
   const node = await MaculaNode.start({
-    ...configuration,
+    ...found,
     name,
-    // The cookie is given as it is.
-    cookieFile: undefined,
-    cookie,
     logger: log,
     print: (text: string) => void process.stdout.write(text),
   });
@@ -36,17 +34,20 @@ export async function startNode(configuration: Configuration, name: string): Pro
 /**
  * A node for one command: in the realm of `configuration`, with a name of its own, a free port and an identity that is
  * kept nowhere.
+ * @throws Failure when the configuration has one identity only, that of the node itself: two nodes cannot share it.
  */
 export async function startShortLivedNode(configuration: Configuration): Promise<StartedNode> {
   const name = `command-${randomBytes(4).toString("hex")}@localhost:0`;
-  const { cookie } = await findCookie(configuration);
+  if (configuration.certificateFile !== undefined) {
+    throw usageFailure(
+      "with certificateFile there is one node, which must be running for a command to go through it: macula start",
+    );
+  }
+  const { configuration: found } = await withFoundCookie(configuration);
   const log = createLog({ ...configuration.log, level: quieter(configuration.log.level) });
   const node = await MaculaNode.start({
-    ...configuration,
+    ...found,
     name,
-    // The cookie is given as it is.
-    cookieFile: undefined,
-    cookie,
     stateDir: null,
     port: 0,
     exports: [],

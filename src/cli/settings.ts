@@ -12,7 +12,16 @@ const placeholders: Readonly<Record<string, string>> = {
 };
 
 /** Settings that a command for another node needs: how to get into its realm. */
-export const realmSettings = ["realm", "cookie", "cookieFile", "stateDir", "log.level", "log.format"];
+export const realmSettings = [
+  "realm",
+  "cookie",
+  "cookieFile",
+  "authorityFile",
+  "authorityKeyFile",
+  "stateDir",
+  "log.level",
+  "log.format",
+];
 
 /** Adds `--config` and a flag for each setting (or for those in `keys`) to `command`. */
 export function addSettings(command: Command, keys?: readonly string[]): Command {

@@ -1,5 +1,6 @@
 import { MeshError } from "../base/errors.ts";
-import { isPlain, Unencodable } from "./encoder.ts";
+import { isPlain } from "./encoder.ts";
+import { Unencodable } from "./leaf-encoder.ts";
 import {
   Atom,
   BitString,

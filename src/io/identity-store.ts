@@ -66,7 +66,7 @@ export interface NodeIdentityOptions {
   readonly store: IdentityStore;
   /** One of the two at the most. Default: the cookie kept in the store. */
   readonly cookie?: string;
-  /** With its key. For one without see `ownIdentity`. */
+  /** With its key. For one without see `readOwnIdentity`. */
   readonly authority?: Authority;
   /** Milliseconds since 1970. Default: the system's clock. */
   readonly now?: number;

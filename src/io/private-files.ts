@@ -62,15 +62,20 @@ export interface ReadOptions {
    * checked either way. Default false.
    */
   readonly followLinks?: boolean;
+  /**
+   * Whether others may read it, as they may a certificate. Write they may not: who puts an authority of his own into
+   * the file joins the realm. Default false.
+   */
+  readonly readable?: boolean;
 }
 
 /**
- * The content of a file that only its owner can read, or `undefined` when there is none.
- * @throws MeshError `CONFIGURATION` when others can read or write it, it is another user's, or no regular file.
+ * The content of a file that only its owner can change and, unless `readable`, read; `undefined` when there is none.
+ * @throws MeshError `CONFIGURATION` when others can do so, it is another user's, or no regular file.
  */
 export async function readPrivateFile(
   path: string,
-  { followLinks = false }: ReadOptions = {},
+  { followLinks = false, readable = false }: ReadOptions = {},
 ): Promise<Uint8Array | undefined> {
   let file: FileHandle;
   try {
@@ -83,7 +88,7 @@ export async function readPrivateFile(
   }
   try {
     // What was opened is what gets checked: whoever swaps the path meanwhile changes nothing.
-    checkPrivate(path, await file.stat());
+    checkPrivate(path, await file.stat(), readable);
     return await readAll(path, file);
   } finally {
     await file.close();
@@ -167,10 +172,14 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-function checkPrivate(path: string, facts: Stats): void {
+function checkPrivate(path: string, facts: Stats, readable: boolean): void {
   if (!facts.isFile()) throw new MeshError("CONFIGURATION", `${path} is not a regular file`);
   if (!hasModes) return;
   if (isForeign(facts)) throw new MeshError("CONFIGURATION", `${path} belongs to another user`);
+  if (readable) {
+    if ((facts.mode & 0o022) === 0) return;
+    throw new MeshError("CONFIGURATION", `others can write to ${path}: chmod 644 ${path}`);
+  }
   if ((facts.mode & 0o077) !== 0) {
     throw new MeshError(
       "CONFIGURATION",

@@ -6,14 +6,12 @@ import { Queue } from "../base/queue.ts";
 import type { Random } from "../base/random.ts";
 import { after, at, type Instant } from "../base/time.ts";
 import { Admission } from "./admission.ts";
-import { backoffMs } from "./backoff.ts";
 import { type Ending, endingError } from "./codes.ts";
 import type { PoolOptions } from "./options.ts";
+import { PoolDials } from "./pool-dials.ts";
 import type { ConnectionNumber, PoolInput, PoolOutput, PoolPeer } from "./pool-messages.ts";
 import { type Dial, type Inbound, type Node, newLife, PoolNodes, type Up } from "./pool-nodes.ts";
-import { Schedule } from "./schedule.ts";
-
-type TimerKind = "redial" | "dial" | "grace" | "probe";
+import { PoolTimers, type TimerKind } from "./pool-timers.ts";
 
 /** As many dials in a row may end as `duplicate` before the peer counts as unreachable. */
 const duplicatesMax = 3;
@@ -32,23 +30,20 @@ const duplicatesMax = 3;
 export class Pool implements Machine<PoolInput, PoolOutput> {
   readonly #self: PoolPeer;
   readonly #options: Required<PoolOptions>;
-  readonly #random: Random;
   readonly #outputs = new Queue<PoolOutput>();
   readonly #nodes: PoolNodes;
   readonly #owners = new Map<ConnectionNumber, Node>();
   readonly #links = new Map<NodeId, Up>();
-  readonly #schedule = new Schedule<string>();
-  readonly #dialQueue = new Queue<Node>();
+  readonly #timers = new PoolTimers();
+  readonly #dials: PoolDials;
   readonly #admission: Admission;
-  #dials = 0;
-  #wanted = 0;
   #lastNumber = 0;
   #closing = false;
 
   constructor(self: PoolPeer, options: Required<PoolOptions>, random: Random) {
     this.#self = self;
     this.#options = options;
-    this.#random = random;
+    this.#dials = new PoolDials(options, random);
     this.#nodes = new PoolNodes(options.rememberedMax);
     this.#admission = new Admission(options.inboundMax, options.inboundPerAddressMax);
   }
@@ -70,7 +65,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
 
   handle(input: PoolInput, now: Instant): void {
     this.#react(input, now);
-    this.#nodes.sweep(this.#links.size + this.#wanted);
+    this.#nodes.sweep(this.#links.size + this.#dials.wanted);
   }
 
   poll(): PoolOutput | undefined {
@@ -78,7 +73,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   }
 
   deadline(): Instant | undefined {
-    return this.#schedule.deadline();
+    return this.#timers.deadline();
   }
 
   #react(input: PoolInput, now: Instant): void {
@@ -128,21 +123,13 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
       this.#unreachable(node, new MeshError("CLOSED", closing.reason));
       return;
     }
-    if (!node.wanted && this.#wanted >= this.#options.wantedMax) {
-      this.#unreachable(
-        node,
-        new MeshError("LIMIT", `${this.#options.wantedMax} nodes are being waited for already`),
-      );
+    const refusal = this.#dials.want(node);
+    if (refusal !== undefined) {
+      this.#unreachable(node, refusal);
       return;
     }
-    this.#setWanted(node, true);
     if (atOnce) node.notBefore = at(Number.NEGATIVE_INFINITY);
     this.#dialWhenNeeded(node, now);
-  }
-
-  #setWanted(node: Node, wanted: boolean): void {
-    if (node.wanted !== wanted) this.#wanted += wanted ? 1 : -1;
-    node.wanted = wanted;
   }
 
   /** Dials `node` if somebody wants it, nothing is under way and the back-off allows it; else arranges for it. */
@@ -152,24 +139,19 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     // A connection of theirs that we have answered will be the link; one that may be a replay holds nothing up.
     for (const each of node.inbound.values()) if (each.admitted && !each.early) return;
     if (now < node.notBefore) {
-      this.#set("redial", node, node.notBefore);
+      this.#timers.set("redial", node, node.notBefore);
       return;
     }
-    this.#schedule.clear(`redial ${node.name}`);
-    if (this.#links.size + this.#dials >= this.#options.linksMax) {
+    this.#timers.clear(node, "redial");
+    if (this.#links.size + this.#dials.underWay >= this.#options.linksMax) {
       this.#unreachable(node, new MeshError("LIMIT", `${this.#options.linksMax} links are open already`));
       return;
     }
-    if (this.#dials >= this.#options.dialsMax) {
-      node.queued = true;
-      this.#dialQueue.push(node);
-      return;
-    }
+    if (!this.#dials.mayBegin(node)) return;
     const connection = this.number();
-    node.dial = { connection, contacted: false };
-    this.#dials++;
+    this.#dials.begin(node, connection);
     this.#owners.set(connection, node);
-    this.#set("dial", node, after(now, this.#options.dialTimeoutMs));
+    this.#timers.set("dial", node, after(now, this.#options.dialTimeoutMs));
     this.#outputs.push({ type: "dial", connection, name: node.name });
   }
 
@@ -188,9 +170,8 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
 
   #onClose(): void {
     this.#closing = true;
-    this.#dialQueue.clear();
+    this.#dials.clearQueue();
     for (const node of this.#nodes.all()) {
-      node.queued = false;
       this.#nodes.touch(node);
       if (node.dial === undefined && !node.wanted) continue;
       this.#abandonDial(node, closing);
@@ -249,8 +230,8 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     }
     if (node.dial !== undefined && this.#decidesAbout(inbound.peer)) {
       if (inbound.early) return;
-      if (this.#schedule.get(`grace ${node.name}`) === undefined) {
-        this.#set("grace", node, after(now, this.#options.simultaneousGraceMs));
+      if (!this.#timers.isSet("grace", node)) {
+        this.#timers.set("grace", node, after(now, this.#options.simultaneousGraceMs));
       }
       return;
     }
@@ -314,26 +295,24 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     node.inbound.clear();
     node.up = { connection, peer, since: now, leaving: false };
     node.duplicates = 0;
-    this.#setWanted(node, false);
+    this.#dials.unwant(node);
     this.#links.set(peer.nodeId, node.up);
-    for (const kind of ["redial", "grace", "probe"] as const) this.#schedule.clear(`${kind} ${node.name}`);
+    this.#timers.clear(node, "redial", "grace", "probe");
     this.#outputs.push({ type: "up", connection, peer });
     this.#dialNext(now);
   }
 
   #probe(rival: Up, now: Instant): void {
-    const key = `probe ${rival.peer.name}`;
-    if (this.#schedule.get(key) !== undefined) return;
-    this.#schedule.set(key, after(now, this.#options.probeTimeoutMs));
+    if (this.#timers.isSet("probe", rival.peer)) return;
+    this.#timers.set("probe", rival.peer, after(now, this.#options.probeTimeoutMs));
     this.#outputs.push({ type: "probe", connection: rival.connection });
   }
 
   /** The link that was probed lives: those who wait for its end are refused. */
   #onAlive(connection: ConnectionNumber): void {
     const owner = this.#owners.get(connection);
-    if (owner?.up?.connection !== connection || this.#schedule.get(`probe ${owner.name}`) === undefined)
-      return;
-    this.#schedule.clear(`probe ${owner.name}`);
+    if (owner?.up?.connection !== connection || !this.#timers.isSet("probe", owner)) return;
+    this.#timers.clear(owner, "probe");
     const { peer } = owner.up;
     for (const inbound of this.#nodes.waitingFor(owner.up)) {
       const same = inbound.peer.name === peer.name && inbound.peer.nodeId === peer.nodeId;
@@ -368,8 +347,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
       node.notBefore = after(now, this.#options.simultaneousGraceMs);
       return;
     }
-    node.failures++;
-    node.notBefore = after(now, this.#backoff(node.failures));
+    this.#dials.backOff(node, node.failures + 1, now);
     if (node.inbound.size > 0) return;
     if (code === "duplicate") {
       const reason = `${node.name} ended ${duplicatesMax} dials in favour of a connection that never came`;
@@ -398,11 +376,10 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     this.#links.delete(peer.nodeId);
     const node = this.#nodes.get(peer.name);
     node.up = undefined;
-    this.#schedule.clear(`probe ${peer.name}`);
+    this.#timers.clear(peer, "probe");
     // A link that ended in order, or after a good while, says nothing against dialling again at once.
     const sound = up.leaving || now - up.since >= this.#options.stableMs;
-    node.failures = sound ? 0 : node.failures + 1;
-    node.notBefore = after(now, this.#backoff(node.failures));
+    this.#dials.backOff(node, sound ? 0 : node.failures + 1, now);
     this.#outputs.push({ type: "down", connection, peer, ending });
     // Handshakes under another name but with the node id of this link waited for it too.
     for (const inbound of this.#nodes.waitingFor(up)) {
@@ -412,15 +389,10 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     }
   }
 
-  #backoff(failures: number): number {
-    const { backoffBaseMs, backoffMaxMs } = this.#options;
-    return backoffMs(failures, backoffBaseMs, backoffMaxMs, this.#random.float());
-  }
-
   #unreachable(node: Node, error: MeshError): void {
-    this.#setWanted(node, false);
+    this.#dials.unwant(node);
     node.duplicates = 0;
-    this.#schedule.clear(`redial ${node.name}`);
+    this.#timers.clear(node, "redial");
     this.#outputs.push({ type: "unreachable", name: node.name, error });
     this.#nodes.touch(node);
   }
@@ -433,17 +405,12 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
 
   /** The dial of `node` came to an end, good or bad. */
   #dialOver(node: Node): void {
-    node.dial = undefined;
-    this.#dials--;
-    this.#schedule.clear(`dial ${node.name}`);
-    this.#schedule.clear(`grace ${node.name}`);
+    this.#dials.end(node);
+    this.#timers.clear(node, "dial", "grace");
   }
 
   #dialNext(now: Instant): void {
-    while (this.#dials < this.#options.dialsMax) {
-      const next = this.#dialQueue.shift();
-      if (next === undefined) return;
-      next.queued = false;
+    for (let next = this.#dials.next(); next !== undefined; next = this.#dials.next()) {
       this.#nodes.touch(next);
       this.#dialWhenNeeded(next, now);
     }
@@ -459,10 +426,9 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   }
 
   #onTick(now: Instant): void {
-    for (let key = this.#schedule.expire(now); key !== undefined; key = this.#schedule.expire(now)) {
-      const [kind, name] = key.split(" ") as [TimerKind, string];
-      const node = this.#nodes.find(name);
-      if (node !== undefined) this.#onTimer(kind, node, now);
+    for (let timer = this.#timers.expire(now); timer !== undefined; timer = this.#timers.expire(now)) {
+      const node = this.#nodes.find(timer.name);
+      if (node !== undefined) this.#onTimer(timer.kind, node, now);
     }
   }
 
@@ -497,10 +463,6 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
         kind satisfies never;
     }
     this.#dialNext(now);
-  }
-
-  #set(kind: TimerKind, node: Node, due: Instant): void {
-    this.#schedule.set(`${kind} ${node.name}`, due);
   }
 }
 

@@ -254,6 +254,30 @@ export const configurationSchema = z.strictObject({
     kind: "path",
     allowed: "the path of a file",
   }),
+  authorityFile: z.string().min(1).optional().register(settingFacts, {
+    description:
+      "A file with the certificates (PEM) of an authority of your own, which takes the place of the cookie. Needs `authorityKeyFile`, or `certificateFile` and `keyFile`.",
+    kind: "path",
+    allowed: "the path of a file",
+  }),
+  authorityKeyFile: z.string().min(1).optional().register(settingFacts, {
+    description:
+      "A file with the authority's key (PEM), readable by its owner only (chmod 600): the node certifies itself.",
+    kind: "path",
+    allowed: "the path of a file",
+  }),
+  certificateFile: z.string().min(1).optional().register(settingFacts, {
+    description:
+      "A file with the node's certificate (PEM), made by the authority beforehand, and those above it. A new one put there in time is taken without a restart.",
+    kind: "path",
+    allowed: "the path of a file",
+  }),
+  keyFile: z.string().min(1).optional().register(settingFacts, {
+    description:
+      "A file with the key (PEM) that belongs to `certificateFile`, readable by its owner only (chmod 600).",
+    kind: "path",
+    allowed: "the path of a file",
+  }),
   stateDir: z.string().min(1).nullable().optional().register(settingFacts, {
     description:
       "Folder for keys, certificates, cookie and the admin socket, readable by its owner only. `null` (in the environment and on the command line: `none`) keeps everything in memory.",

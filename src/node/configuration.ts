@@ -9,6 +9,7 @@ import {
   type Setting,
   settings,
 } from "./configuration-schema.ts";
+import { preferStrongerCookie, trustProblems } from "./configuration-trust.ts";
 import {
   type GivenValue,
   type GivenValues,
@@ -106,6 +107,7 @@ function combine(layers: readonly GivenValues[], home: string) {
     for (const value of values) if (!chosen.has(value.setting.key)) chosen.set(value.setting.key, value);
   }
   preferStrongerCookie(chosen, layers);
+  throwProblems(trustProblems(chosen));
   const input: Record<string, unknown> = {};
   for (const { setting, value } of chosen.values()) {
     const [first, second] = setting.path;
@@ -118,21 +120,6 @@ function combine(layers: readonly GivenValues[], home: string) {
     configuration,
     sources: new Map(settings.map(({ key }) => [key, chosen.get(key)?.source ?? "default"])),
   };
-}
-
-/** The cookie and the file it is in are two ways to say one thing: the stronger source wins, both in one source clash. */
-function preferStrongerCookie(chosen: Map<string, GivenValue>, layers: readonly GivenValues[]): void {
-  const cookie = chosen.get("cookie");
-  const cookieFile = chosen.get("cookieFile");
-  if (cookie === undefined || cookieFile === undefined) return;
-  const rank = (value: GivenValue): number => layers.findIndex(({ values }) => values.includes(value));
-  if (rank(cookie) === rank(cookieFile)) {
-    throw new MeshError(
-      "CONFIGURATION",
-      `${cookie.source} and ${cookieFile.source} give two cookies: keep one of cookie and cookieFile`,
-    );
-  }
-  chosen.delete(rank(cookie) < rank(cookieFile) ? "cookieFile" : "cookie");
 }
 
 function findFile(

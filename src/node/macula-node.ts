@@ -2,16 +2,9 @@ import { MeshError } from "../base/errors.ts";
 import type { NodeId } from "../base/node-id.ts";
 import { formatNodeName, parseNodeName } from "../base/node-name.ts";
 import type { Pid, Reference, Term } from "../etf/index.ts";
-import { cookieWeakness, type NodeIdentity } from "../identity/index.ts";
+import type { NodeIdentity } from "../identity/index.ts";
 import { monotonicNow } from "../io/clock.ts";
 import { coreCrypto } from "../io/crypto.ts";
-import {
-  type NodeIdentityOptions,
-  nodeIdentity,
-  openIdentityStore,
-  readCookieFile,
-  renewNodeIdentity,
-} from "../io/identity-store.ts";
 import { QuicEndpoint } from "../io/quic/index.ts";
 import { systemRandom } from "../io/random.ts";
 import { peerLanesMax } from "../link/index.ts";
@@ -34,6 +27,7 @@ import { resolveConfiguration } from "./configuration.ts";
 import type { Configuration, ConfigurationInput } from "./configuration-schema.ts";
 import { Emitter } from "./emitter.ts";
 import { loadExportedFiles } from "./exported-files.ts";
+import { openIdentity } from "./identity.ts";
 import { Links, type LinksStats } from "./links/index.ts";
 import { type Log, silentLog } from "./log.ts";
 import { logCrash, logLinkNews } from "./log-events.ts";
@@ -148,8 +142,7 @@ export class MaculaNode implements AsyncDisposable {
     const configuration = resolveConfiguration(settings);
     const wanted = parseNodeName(options.name);
     const modules = await loadExportedFiles(configuration.exports);
-    const identityOptions = await identityOptionsOf(configuration, formatNodeName(wanted), log);
-    const identity = await nodeIdentity(identityOptions);
+    const { identity, renew } = await openIdentity(configuration, formatNodeName(wanted), log);
     const trust = { authorities: identity.authorities, realm: configuration.realm };
     const endpoint = await QuicEndpoint.listen({
       ...(configuration.host === "::" ? {} : { host: configuration.host }),
@@ -169,7 +162,7 @@ export class MaculaNode implements AsyncDisposable {
     endpoint.onError = (error) => log.error({ error: error.message, stack: error.stack }, "quic.error");
     const stopRenewal = keepRenewed({
       identity,
-      renew: () => renewNodeIdentity(identityOptions),
+      renew,
       use: (renewed) => endpoint.setIdentity(renewed),
       log,
     });
@@ -419,18 +412,4 @@ export class MaculaNode implements AsyncDisposable {
     this.#log.error({ event, error: String(thrown) }, "listener.failed");
     if (event !== "error") this.#events.emit("error", thrown);
   }
-}
-
-async function identityOptionsOf(
-  { realm, cookie, cookieFile, stateDir }: Configuration,
-  name: string,
-  log: Log,
-): Promise<NodeIdentityOptions> {
-  const store = await openIdentityStore(stateDir ?? undefined);
-  const secret =
-    cookie ??
-    (cookieFile === undefined ? (await store.cookie(realm)).cookie : await readCookieFile(cookieFile));
-  const weakness = cookieWeakness(secret);
-  if (weakness !== undefined) log.warn({ weakness }, "cookie.weak");
-  return { realm, name, store, cookie: secret };
 }

@@ -4,8 +4,30 @@ import { wallNow } from "../io/clock.ts";
 import { systemRandom } from "../io/random.ts";
 import type { Log } from "./log.ts";
 
-/** How often the wall clock is looked at: it may jump, and the machine may sleep, so one long timer would not do. */
+/**
+ * The longest wait between two looks at the wall clock: it may be set, and the machine may sleep, so one long timer would
+ * not do (nor could it be longer than 2^31 ms, which is less than 25 days).
+ */
 const checkIntervalMs = 60 * 60_000;
+
+/** The shortest wait between two attempts. */
+const retryMinMs = 60_000;
+
+/** The clock on the wall and its timers. */
+export interface WallClock {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Calls `action` once after `waitMs` (below 2^31). @returns a function that stops it. */
+  after(waitMs: number, action: () => void): () => void;
+}
+
+const systemClock: WallClock = {
+  now: wallNow,
+  after: (waitMs, action) => {
+    const timer = setTimeout(action, waitMs).unref();
+    return () => clearTimeout(timer);
+  },
+};
 
 export interface RenewalOptions {
   readonly identity: NodeIdentity;
@@ -14,23 +36,40 @@ export interface RenewalOptions {
   /** Puts it to use for new connections. */
   readonly use: (identity: NodeIdentity) => void;
   readonly log: Log;
+  /** Default: the system's. */
+  readonly clock?: WallClock;
 }
 
 /** Renews a node's certificate in time. @returns a function that stops it. */
-export function keepRenewed({ identity, renew, use, log }: RenewalOptions): () => void {
+export function keepRenewed({ identity, renew, use, log, clock = systemClock }: RenewalOptions): () => void {
   const jitter = systemRandom.float();
   let current = identity;
+  let stopped = false;
+  let stopTimer = (): void => {};
+
+  const dueIn = (): number => renewAt(current.notBefore, current.notAfter, jitter) - clock.now();
+  const checkIn = (waitMs: number): void => {
+    stopTimer = clock.after(Math.ceil(Math.min(Math.max(0, waitMs), checkIntervalMs)), () => void check());
+  };
   const check = async (): Promise<void> => {
-    if (wallNow() < renewAt(current.notBefore, current.notAfter, jitter)) return;
+    if (dueIn() > 0) return checkIn(dueIn());
     try {
-      current = await renew();
-      use(current);
+      const renewed = await renew();
+      if (stopped) return;
+      use(renewed);
+      current = renewed;
       log.info({ notAfter: new Date(current.notAfter).toISOString() }, "certificate.renewed");
     } catch (thrown) {
-      // A third of its life remains: the next check tries again.
+      if (stopped) return;
       log.error({ error: toError(thrown).message }, "certificate.renewal_failed");
     }
+    // A third of its life remains, or little, when the authority itself ends soon: several attempts fit into either.
+    checkIn(Math.max(dueIn(), retryMinMs, Math.min(checkIntervalMs, (current.notAfter - clock.now()) / 10)));
   };
-  const timer = setInterval(() => void check(), checkIntervalMs).unref();
-  return () => clearInterval(timer);
+
+  checkIn(dueIn());
+  return () => {
+    stopped = true;
+    stopTimer();
+  };
 }

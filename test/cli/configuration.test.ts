@@ -101,6 +101,69 @@ describe("precedence: flags and options > environment > file > default", () => {
   });
 });
 
+describe("an authority of the user's own", () => {
+  const own = {
+    authorityFile: "ca.pem",
+    authorityKeyFile: "ca.key",
+    certificateFile: "n.pem",
+    keyFile: "n.key",
+  };
+  const pick = (...keys: ReadonlyArray<keyof typeof own>) =>
+    Object.fromEntries(keys.map((key) => [key, own[key]])) as Partial<typeof own>;
+
+  test("comes with its key, or with a certificate and the key of that; the paths are those of the source", () => {
+    expect(
+      loadConfiguration({ file: file(pick("authorityFile", "authorityKeyFile")) }).configuration,
+    ).toMatchObject({ authorityFile: join(folder, "ca.pem"), authorityKeyFile: join(folder, "ca.key") });
+    const { configuration } = loadConfiguration({
+      environment: { MACULA_AUTHORITY_FILE: "/ca.pem", MACULA_CERTIFICATE_FILE: "/n.pem" },
+      flags: new Map([["keyFile", "/n.key"]]),
+    });
+    expect(configuration).toMatchObject({
+      authorityFile: "/ca.pem",
+      certificateFile: "/n.pem",
+      keyFile: "/n.key",
+    });
+  });
+
+  test.each([
+    [pick("authorityFile"), "authorityFile (options) needs authorityKeyFile, or certificateFile and keyFile"],
+    [
+      pick("authorityKeyFile"),
+      "authorityKeyFile (options) needs authorityFile, the certificates of the authority",
+    ],
+    [
+      pick("authorityFile", "certificateFile"),
+      "certificateFile (options) needs keyFile, the key that belongs to it",
+    ],
+    [
+      pick("authorityFile", "keyFile"),
+      "keyFile (options) needs certificateFile, the certificate that belongs to it",
+    ],
+    [
+      own,
+      "authorityKeyFile (options) and certificateFile (options): the node certifies itself or was certified beforehand: keep one",
+    ],
+  ])("%j is too little or too much", (options, message) => {
+    expect(problem(() => resolveConfiguration(options))).toBe(message);
+  });
+
+  test("a cookie beside it clashes, whichever source is the stronger one", () => {
+    const path = file(pick("authorityFile", "authorityKeyFile"));
+    const message = `a realm has either a cookie or an authority of your own: keep one`;
+    expect(problem(() => loadConfiguration({ file: path, environment: { MACULA_COOKIE: "hush" } }))).toBe(
+      `cookie (MACULA_COOKIE) and authorityFile (${path}): ${message}`,
+    );
+    const flags = new Map([
+      ["authorityFile", "ca.pem"],
+      ["authorityKeyFile", "ca.key"],
+    ]);
+    expect(problem(() => loadConfiguration({ flags, environment: { MACULA_COOKIE_FILE: "x" } }))).toBe(
+      `cookieFile (MACULA_COOKIE_FILE) and authorityFile (--authority-file): ${message}`,
+    );
+  });
+});
+
 describe("where the file is", () => {
   test("--config wins over MACULA_CONFIG, that over config.json in MACULA_HOME", () => {
     writeFileSync(join(folder, "config.json"), JSON.stringify({ realm: "usual" }));

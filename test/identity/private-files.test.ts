@@ -40,6 +40,19 @@ describe("private files", () => {
     expect(await mode("a", "b", "other")).toBe("600");
   });
 
+  test("what others may read they may still not write", async () => {
+    const path = join(folder, "certificate");
+    await writeFile(path, "x");
+    for (const mode of [0o600, 0o644, 0o640, 0o444]) {
+      await chmod(path, mode);
+      expect(await readPrivateFile(path, { readable: true })).toEqual(bytes("x"));
+    }
+    for (const mode of [0o622, 0o664, 0o646]) {
+      await chmod(path, mode);
+      await expect(readPrivateFile(path, { readable: true })).rejects.toEqual(refusal(/chmod 644/));
+    }
+  });
+
   test("writing replaces the whole content and leaves nothing else behind", async () => {
     const path = join(folder, "secret");
     await writePrivateFile(path, bytes("a long first content"));

@@ -48,7 +48,7 @@ impl Engine {
             }
             return;
         }
-        let remote = self.real_to_virtual.get(&from).copied().unwrap_or(from);
+        let remote = self.addresses.seen(from);
         self.scratch.clear();
         match self.endpoint.handle(self.now, remote, to, ecn, data, &mut self.scratch) {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
@@ -73,7 +73,7 @@ impl Engine {
     /// The network says that nobody listens at `address`. Only dials believe it: anybody can send such a message, and an
     /// established connection must not die of it.
     pub fn refused(&mut self, address: SocketAddr) {
-        let remote = self.real_to_virtual.get(&address).copied().unwrap_or(address);
+        let remote = self.addresses.seen(address);
         for slot in 0..self.slots.len() as u32 {
             let handle = self.handle(slot);
             let now = self.now;
@@ -94,7 +94,7 @@ impl Engine {
             return true;
         }
         // Channel data (64-79) looks like a short header; ours carries a connection id that we made.
-        (0x40..0x50).contains(&first) && self.turn_servers.contains(&from) && !self.is_own_connection_id(data)
+        (0x40..0x50).contains(&first) && self.addresses.is_turn_server(from) && !self.is_own_connection_id(data)
     }
 
     fn is_own_connection_id(&self, data: &[u8]) -> bool {

@@ -81,9 +81,9 @@ impl Engine {
     fn emit(&mut self, outgoing: &Outgoing, data: &[u8], sink: &mut dyn Sink) -> bool {
         let mut outgoing = *outgoing;
         let size = outgoing.segment_size.unwrap_or(data.len()).max(1);
-        if self.is_virtual(outgoing.destination) {
-            match self.virtual_to_real.get(&outgoing.destination) {
-                Some(&real) => outgoing.destination = real,
+        if self.addresses.is_virtual(outgoing.destination) {
+            match self.addresses.real(outgoing.destination) {
+                Some(real) => outgoing.destination = real,
                 None => {
                     let mut first = false;
                     for datagram in data.chunks(size) {

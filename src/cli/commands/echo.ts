@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { NodeIdentity } from "../../identity/index.ts";
 import type { EchoResult } from "../../io/quic/echo.ts";
 import type { Configuration } from "../../node/configuration-schema.ts";
-import { findCookie } from "../cookie.ts";
+import { withFoundCookie } from "../cookie.ts";
 import { usageFailure } from "../failure.ts";
 import { duration, note, print, printJson, withProgress } from "../output.ts";
 import { addSettings, commandConfiguration, realmSettings } from "../settings.ts";
@@ -88,10 +88,13 @@ function addConnect(echo: Command): void {
 
 /** The server's and the client's identities are of the realm, and kept nowhere. */
 async function temporaryIdentity(configuration: Configuration): Promise<NodeIdentity> {
-  const { nodeIdentity, openIdentityStore } = await import("../../io/identity-store.ts");
-  const { cookie } = await findCookie(configuration);
-  const store = await openIdentityStore(undefined);
-  return nodeIdentity({ realm: configuration.realm, cookie, name: "echo@localhost:0", store });
+  const [{ openIdentity }, { silentLog }] = await Promise.all([
+    import("../../node/identity.ts"),
+    import("../../node/log.ts"),
+  ]);
+  const { configuration: found } = await withFoundCookie(configuration);
+  const settings = { ...found, stateDir: null };
+  return (await openIdentity(settings, "echo@localhost:0", silentLog)).identity;
 }
 
 function endpointOptions({ host }: Configuration, identity: NodeIdentity) {
