@@ -124,7 +124,6 @@ export class LinkConnection implements IncomingUser {
     }
     // Last, since what has come already is handed over at once.
     transport.onStream = (stream) => this.#onStream(stream);
-    transport.onDatagram = (bytes) => this.#onDatagram(bytes);
   }
 
   /** Whose certificate the engine accepted; `undefined` before that is known. */
@@ -152,6 +151,8 @@ export class LinkConnection implements IncomingUser {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const stream of waiting) this.#openIncoming(stream);
+    // Only now: a question that overtook the end of the handshake has waited in the engine.
+    this.transport.onDatagram = (bytes) => this.#tell({ type: "datagram", bytes });
     this.#user.onFlushable(this);
     this.#user.onTouched(this);
     // What came behind the handshake on the control stream: nothing, or the end.
@@ -325,10 +326,6 @@ export class LinkConnection implements IncomingUser {
     const said = this.transport.applicationClose;
     if (said === undefined) this.end(closingOf(error), error);
     else this.end({ code: closeCodeName(said.code) ?? "protocol", reason: said.reason });
-  }
-
-  #onDatagram(bytes: Uint8Array): void {
-    this.#tell({ type: "datagram", bytes });
   }
 
   #broken(error: unknown): void {
