@@ -51,6 +51,7 @@ export class Decoder {
   #objects = true;
   #nullName = "null";
   #copy = false;
+  #nodeName: ((name: string) => string) | undefined;
   #inflatedBytesMax = 0;
 
   /** Bytes from the start of the input to the cursor. */
@@ -72,6 +73,7 @@ export class Decoder {
     this.#objects = options?.maps !== "maps";
     this.#nullName = options?.nullAtom ?? "null";
     this.#copy = options?.copyBytes ?? false;
+    this.#nodeName = options?.nodeName;
     this.#inflatedBytesMax = options?.inflatedBytesMax ?? inflatedBytesMax;
     this.#memoryBytes = options?.memoryBytesMax ?? Math.max(memoryFloorBytes, 16 * (input.length - start));
     try {
@@ -558,17 +560,22 @@ export class Decoder {
     throw this.#error(`tag ${tag} instead of an atom`, this.#position - 1);
   }
 
+  #node(): string {
+    const name = this.#name();
+    return this.#nodeName === undefined ? name : this.#nodeName(name);
+  }
+
   /** Node, id u32, serial u32, creation u32 (in the old form u8). */
   #pid(old: boolean): Pid {
     this.#charge(objectBytes);
-    const node = this.#name();
+    const node = this.#node();
     return new Pid(node, this.#u32(), this.#u32(), old ? this.#u8() : this.#u32());
   }
 
   /** PORT_EXT: node, id u32, creation u8. NEW_PORT_EXT: creation u32. V4_PORT_EXT: id u64. */
   #port(tag: number): Port {
     this.#charge(objectBytes);
-    const node = this.#name();
+    const node = this.#node();
     const high = tag === 120 ? BigInt(this.#u32()) << 32n : 0n;
     const id = high | BigInt(this.#u32());
     return new Port(node, id, tag === 102 ? this.#u8() : this.#u32());
@@ -577,7 +584,7 @@ export class Decoder {
   /** REFERENCE_EXT: node, id u32 of which 18 bits count, creation u8. */
   #oldReference(): Reference {
     this.#charge(objectBytes);
-    const node = this.#name();
+    const node = this.#node();
     const id = this.#u32() & 0x3ffff;
     return new Reference(node, this.#u8(), [id]);
   }
@@ -587,7 +594,7 @@ export class Decoder {
     const words = this.#u16();
     if (words > 5) throw this.#error(`a reference of ${words} words`, this.#position - 2);
     this.#charge(2 * objectBytes);
-    const node = this.#name();
+    const node = this.#node();
     const creation = tag === 114 ? this.#u8() : this.#u32();
     const ids: number[] = [];
     for (let index = 0; index < words; index++) ids.push(this.#u32());

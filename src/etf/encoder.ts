@@ -43,6 +43,7 @@ export class Encoder {
   #marked = false;
   #nullName = "null";
   #latin1Atoms = false;
+  #nodeName: ((name: string) => string) | undefined;
 
   /** The encoding of `term`, in a buffer shared with other results. */
   encode(term: Term, options: EncodeOptions | undefined, depth: number): Uint8Array<ArrayBuffer> {
@@ -88,6 +89,7 @@ export class Encoder {
     this.#marked = options?.text === "marked";
     this.#nullName = options?.nullAtom ?? "null";
     this.#latin1Atoms = options?.minorVersion === 1;
+    this.#nodeName = options?.nodeName;
   }
 
   #begin(term: Term, options: EncodeOptions | undefined, depth: number): void {
@@ -476,11 +478,15 @@ export class Encoder {
     }
   }
 
+  #node(name: string): void {
+    this.#atom(this.#nodeName === undefined ? name : this.#nodeName(name));
+  }
+
   /** NEW_PID_EXT: 88, node, id u32, serial u32, creation u32. */
   #pid(pid: Pid): void {
     this.#room(13);
     this.#buffer[this.#position++] = 88;
-    this.#atom(pid.node);
+    this.#node(pid.node);
     this.#room(12);
     this.#u32(pid.id);
     this.#u32(pid.serial);
@@ -494,7 +500,7 @@ export class Encoder {
     this.#buffer[this.#position++] = 90;
     this.#buffer[this.#position++] = 0;
     this.#buffer[this.#position++] = ids.length;
-    this.#atom(node);
+    this.#node(node);
     this.#room(4 + ids.length * 4);
     this.#u32(creation);
     for (let index = 0; index < ids.length; index++) this.#u32(ids[index] as number);
@@ -505,7 +511,7 @@ export class Encoder {
     this.#room(1);
     const small = id <= 0x0fff_ffffn;
     this.#buffer[this.#position++] = small ? 89 : 120;
-    this.#atom(node);
+    this.#node(node);
     this.#room(12);
     if (!small) this.#u32(Number(BigInt.asUintN(32, id >> 32n)));
     this.#u32(Number(BigInt.asUintN(32, id)));

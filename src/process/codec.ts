@@ -70,7 +70,7 @@ let slabUsed = 0;
  * would keep the whole chunk alive. Short copies share slabs, as an array buffer for each would cost more than all the
  * rest of decoding; so what a message keeps alive is at most 16 KiB, or 16 times its payload.
  */
-function unpinned(payload: Uint8Array): Uint8Array {
+export function unpinned(payload: Uint8Array): Uint8Array {
   if (payload.buffer.byteLength <= Math.max(slabBytes, 16 * payload.length)) return payload;
   if (payload.length >= ownBufferFrom) return payload.slice();
   if (slabUsed + payload.length > slab.length) {
