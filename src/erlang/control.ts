@@ -58,7 +58,11 @@ export interface ControlContext {
 }
 
 /** Appends the packet of `signal`, without its length. @throws MeshError `ENCODE`. */
-export function encodeControl(signal: Exclude<Signal, { type: "rpcCall" | "rpcReply" | "rpcCancel" }>, names: NodeNames, writer: Writer): void {
+export function encodeControl(
+  signal: Exclude<Signal, { type: "rpcCall" | "rpcReply" | "rpcCancel" }>,
+  names: NodeNames,
+  writer: Writer,
+): void {
   const options: EncodeOptions = { nodeName: (name) => names.toPeer(name) };
   const write = (control: readonly Term[], ...message: [] | [Term]): void => {
     writer.u8(passThrough);
@@ -113,7 +117,8 @@ function aliasOf(message: Term): Reference | undefined {
   let tag = message.elements[0];
   if (tag instanceof ImproperList && tag.elements[0] instanceof ImproperList) tag = tag.elements[0];
   else if (Array.isArray(tag) && tag[0] instanceof ImproperList) tag = tag[0];
-  if (!(tag instanceof ImproperList) || tag.elements.length !== 1 || tag.elements[0] !== aliasAtom) return undefined;
+  if (!(tag instanceof ImproperList) || tag.elements.length !== 1 || tag.elements[0] !== aliasAtom)
+    return undefined;
   return tag.tail instanceof Reference ? tag.tail : undefined;
 }
 
@@ -138,7 +143,8 @@ export function decodeControl(packet: Uint8Array, context: ControlContext): Sign
   const options: DecodeOptions = { nodeName: (name) => names.fromPeer(name) };
   const reader = new Reader(unpinned(packet));
   const kind = reader.u8();
-  if (kind !== passThrough) throw new MeshError("PROTOCOL", `a packet of type ${kind}, which was not negotiated`);
+  if (kind !== passThrough)
+    throw new MeshError("PROTOCOL", `a packet of type ${kind}, which was not negotiated`);
   const control = decodeFrom(reader, options);
   const operation = control instanceof Tuple ? control.elements[0] : undefined;
   const shape = typeof operation === "number" ? shapes[operation] : undefined;
@@ -202,7 +208,9 @@ function down(hasPayload: boolean): Shape["decode"] {
     const [, from, to, ref, reason] = elements;
     if (!(to instanceof Pid) || !(ref instanceof Reference)) return undefined;
     const of = pidOrName(from);
-    return of === undefined ? undefined : { type: "down", from: of, to, ref, reason: hasPayload ? message : reason };
+    return of === undefined
+      ? undefined
+      : { type: "down", from: of, to, ref, reason: hasPayload ? message : reason };
   };
 }
 
@@ -221,7 +229,8 @@ function unlink(type: "unlink" | "unlinkAck"): Shape["decode"] {
 
 const spawnRequest: Shape["decode"] = ([, ref, from, leader, called, options], args) => {
   if (!(ref instanceof Reference) || !(from instanceof Pid) || !(leader instanceof Pid)) return undefined;
-  if (!(called instanceof Tuple) || called.length !== 3 || !isList(options) || !isList(args)) return undefined;
+  if (!(called instanceof Tuple) || called.length !== 3 || !isList(options) || !isList(args))
+    return undefined;
   const [first, second, arity] = called.elements;
   const module = atomName(first);
   const name = atomName(second);
@@ -301,7 +310,10 @@ function atomName(term: Term): string | undefined {
 }
 
 function isUnlinkId(term: Term): term is number | bigint {
-  return (typeof term === "number" && Number.isInteger(term) && term > 0) || (typeof term === "bigint" && term > 0n);
+  return (
+    (typeof term === "number" && Number.isInteger(term) && term > 0) ||
+    (typeof term === "bigint" && term > 0n)
+  );
 }
 
 function isList(term: Term): term is readonly Term[] {

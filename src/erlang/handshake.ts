@@ -182,7 +182,11 @@ export class ErlangHandshake implements Machine<HandshakeInput, HandshakeOutput>
       // OTP draws such names at random, too: 36^13 of them.
       const drawn = this.#setup.random.bytes(13);
       const letters = Array.from(drawn, (byte) => (byte % 36).toString(36).toUpperCase()).join("");
-      this.#peer = { name: `${letters}@${name}`, creation: 1 + this.#setup.random.integer(0xffff_ffff), flags };
+      this.#peer = {
+        name: `${letters}@${name}`,
+        creation: 1 + this.#setup.random.integer(0xffff_ffff),
+        flags,
+      };
     } else {
       if (!/^[^@]+@[^@]+$/.test(name)) throw new MeshError("DECODE", `${name} is no node name`);
       this.#peer = { name, creation, flags };
@@ -253,7 +257,10 @@ export class ErlangHandshake implements Machine<HandshakeInput, HandshakeOutput>
         return;
       case "not_allowed":
         return this.#fail(
-          new MeshError("REFUSED", "the peer does not allow this node (its -kernel allow list, or capabilities)"),
+          new MeshError(
+            "REFUSED",
+            "the peer does not allow this node (its -kernel allow list, or capabilities)",
+          ),
         );
       default:
         throw new MeshError("PROTOCOL", `the status ${status} out of turn`);
@@ -281,7 +288,10 @@ export class ErlangHandshake implements Machine<HandshakeInput, HandshakeOutput>
   #refuseProof(): void {
     const who = this.#peer?.name ?? "the peer";
     this.#fail(
-      new MeshError("INVALID_CHALLENGE", `${who} does not know our Erlang cookie (erlangCookie, ~/.erlang.cookie)`),
+      new MeshError(
+        "INVALID_CHALLENGE",
+        `${who} does not know our Erlang cookie (erlangCookie, ~/.erlang.cookie)`,
+      ),
     );
   }
 

@@ -1,6 +1,6 @@
 export { ErlangCalls } from "./calls.ts";
 export { type ControlContext, decodeControl, encodeControl } from "./control.ts";
-export { type ErlangPeer, ErlangHandshake, type HandshakeOutput } from "./handshake.ts";
+export { ErlangHandshake, type ErlangPeer, type HandshakeOutput } from "./handshake.ts";
 export { handshakePacketMax } from "./messages.ts";
 export { CarrierNames, isPortless, type NodeNames, portless, stockNames } from "./names.ts";
 export { PacketReader } from "./packets.ts";

@@ -73,4 +73,3 @@ export class CarrierNames implements NodeNames {
 export function isPortless(name: string): boolean {
   return !/:\d+$/.test(name) && name.includes("@");
 }
-

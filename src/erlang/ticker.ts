@@ -1,8 +1,14 @@
 import { after, earliest, type Instant } from "../base/time.ts";
 
+/** A peer that says something is answered with a tick when nothing was written for so long, milliseconds. */
+const answerAfterMs = 1_000;
+
 /**
  * Signs of life on a connection (kernel's `net_ticktime`): an empty packet when nothing was written for a quarter of the
  * time, and a peer that nothing was heard of for one and a quarter is gone.
+ *
+ * All nodes of a cluster must agree about that time, and this one cannot know what they agreed on. So it ticks also
+ * when it hears something: a peer with a shorter time ticks more often, and gets more ticks back.
  */
 export class Ticker {
   readonly #intervalMs: number;
@@ -22,8 +28,10 @@ export class Ticker {
     this.#wrote = now;
   }
 
-  heard(now: Instant): void {
+  /** @returns whether to tick in return. */
+  heard(now: Instant): boolean {
     this.#heard = now;
+    return now - this.#wrote >= answerAfterMs;
   }
 
   /** We do not read at the moment, and so hear nothing: that says nothing about the peer. */

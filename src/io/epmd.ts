@@ -1,9 +1,9 @@
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { MeshError, toError } from "../base/errors.ts";
 import { Reader } from "../base/reader.ts";
 import { utf8 } from "../base/text.ts";
 import { Writer } from "../base/writer.ts";
+import { connectTcp } from "./tcp.ts";
 
 /*
  * The Erlang port mapper daemon knows the ports of the Erlang nodes of its host ("Distribution protocol", §"EPMD
@@ -63,7 +63,10 @@ export async function epmdLookUp(name: string, options: EpmdOptions = {}): Promi
   reader.skip(2);
   const [highest, lowest] = [reader.u16(), reader.u16()];
   if (lowest > distributionVersion || highest < distributionVersion) {
-    throw new MeshError("VERSION_MISMATCH", `${name} speaks versions ${lowest} to ${highest} of the distribution`);
+    throw new MeshError(
+      "VERSION_MISMATCH",
+      `${name} speaks versions ${lowest} to ${highest} of the distribution`,
+    );
   }
   return port;
 }
@@ -118,7 +121,10 @@ export async function epmdRegister(
     const tag = reader.u8();
     if (tag !== 118 && tag !== 121) throw reader.error(`epmd answers with ${tag}`);
     if (reader.u8() !== 0) {
-      throw new MeshError("NAME_TAKEN", `epmd has a node ${name} of this machine already: choose another name`);
+      throw new MeshError(
+        "NAME_TAKEN",
+        `epmd has a node ${name} of this machine already: choose another name`,
+      );
     }
   } catch (error) {
     socket.destroy();
@@ -144,16 +150,13 @@ function expectTag(reader: Reader, tag: number): void {
 }
 
 async function open({ host = "127.0.0.1", port = epmdPort(), signal }: EpmdOptions): Promise<Socket> {
-  signal?.throwIfAborted();
-  const socket = connect({ host, port, ...(signal === undefined ? {} : { signal }) });
   try {
-    await once(socket, "connect");
-    return socket;
+    return await connectTcp(host, port, signal);
   } catch (thrown) {
-    socket.destroy();
-    const where = `${host}:${port}`;
     const hint = "start an Erlang node there, or `epmd -daemon`";
-    throw new MeshError("PEER_UNREACHABLE", `no epmd at ${where} (${hint})`, { cause: toError(thrown) });
+    throw new MeshError("PEER_UNREACHABLE", `no epmd at ${host}:${port} (${hint})`, {
+      cause: toError(thrown),
+    });
   }
 }
 
@@ -182,7 +185,10 @@ function exchange(
       act();
     };
     const timer = setTimeout(
-      () => settle(() => reject(new MeshError("TIMEOUT", `epmd did not answer within ${timeoutMs} milliseconds`))),
+      () =>
+        settle(() =>
+          reject(new MeshError("TIMEOUT", `epmd did not answer within ${timeoutMs} milliseconds`)),
+        ),
       timeoutMs,
     );
     const onData = (chunk: Buffer): void => {

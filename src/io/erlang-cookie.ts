@@ -30,5 +30,9 @@ function cookieIn(path: string, content: Uint8Array): string {
 /** What proves the knowledge of an Erlang cookie: MD5 over it and the challenge in decimal. */
 export function erlangDigest(cookie: string): (challenge: number) => Uint8Array {
   return (challenge) =>
-    new Uint8Array(createHash("md5").update(Buffer.from(`${cookie}${challenge}`, "latin1")).digest());
+    new Uint8Array(
+      createHash("md5")
+        .update(Buffer.from(`${cookie}${challenge}`, "latin1"))
+        .digest(),
+    );
 }

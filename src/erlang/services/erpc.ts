@@ -44,7 +44,8 @@ function failure(cause: unknown): Outcome {
     return { kind: "exit", reason: tuple(failed, tuple(cause.name, cause.message, lines)) };
   }
   const reason = cause instanceof ProcessExit ? cause.reason : undefined;
-  const elements = reason instanceof Object && "elements" in reason ? (reason.elements as readonly Term[]) : [];
+  const elements =
+    reason instanceof Object && "elements" in reason ? (reason.elements as readonly Term[]) : [];
   const [tag, value] = elements;
   if (elements.length === 2 && tag === atom("nocatch")) return { kind: "throw", reason: value };
   return { kind: "exit", reason };

@@ -1,6 +1,6 @@
 import { GenServer, type ProcessRuntime, Supervisor } from "../../process/index.ts";
 import { erpcModule } from "./erpc.ts";
-import { type GlobalNames, GlobalNameServer } from "./global.ts";
+import { GlobalNameServer, type GlobalNames } from "./global.ts";
 import { NetKernel } from "./net-kernel.ts";
 import { Rex } from "./rex.ts";
 

@@ -76,7 +76,7 @@ export class ErlangConnection {
     const stream = this.#stream;
     stream.on("data", (chunk: Buffer) => {
       if (this.#ended) return;
-      this.#ticker?.heard(this.#setup.clock());
+      if (this.#ticker?.heard(this.#setup.clock()) === true) this.#tick();
       this.#packets.feed(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
       this.#read();
     });
@@ -161,8 +161,7 @@ export class ErlangConnection {
     this.#tell({ type: "tick" });
     switch (this.#ticker?.expire(now)) {
       case "tick":
-        // While the peer takes nothing, what waits for it is sign of life enough.
-        if (this.isWritable) this.write(tick);
+        this.#tick();
         break;
       case "silent":
         this.end(new MeshError("TIMEOUT", "no sign of life (net_ticktime)"));
@@ -170,6 +169,11 @@ export class ErlangConnection {
       case undefined:
         break;
     }
+  }
+
+  /** While the peer takes nothing, what waits for it is sign of life enough. */
+  #tick(): void {
+    if (this.isWritable) this.write(tick);
   }
 
   #read(): void {

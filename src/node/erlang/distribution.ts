@@ -3,7 +3,6 @@ import { MeshError, toError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import type { Instant } from "../../base/time.ts";
 import type { Writer } from "../../base/writer.ts";
-import { atom, type Pid, type Reference } from "../../etf/index.ts";
 import {
   admissionOf,
   decodeControl,
@@ -13,6 +12,7 @@ import {
   type Existing,
   encodeControl,
 } from "../../erlang/index.ts";
+import { atom, type Pid, type Reference } from "../../etf/index.ts";
 import type { Signal, SignalSink } from "../../process/signals.ts";
 import { Deadlines } from "../links/deadlines.ts";
 import type { LinkDelivery } from "../links/types.ts";
@@ -110,7 +110,9 @@ export class Distribution implements SignalSink {
   }
 
   connected(): string[] {
-    return [...this.#peers.values()].filter(({ connection }) => connection !== undefined).map(({ name }) => name);
+    return [...this.#peers.values()]
+      .filter(({ connection }) => connection !== undefined)
+      .map(({ name }) => name);
   }
 
   /** What this node is called by `node`. */
@@ -211,7 +213,8 @@ export class Distribution implements SignalSink {
   async #close(): Promise<void> {
     for (const name of [...this.#peers.keys()]) this.disconnect(name);
     this.#closing = true;
-    for (const connection of [...this.#inbound.keys()]) connection.end(new MeshError("CLOSED", "the node is closing"));
+    for (const connection of [...this.#inbound.keys()])
+      connection.end(new MeshError("CLOSED", "the node is closing"));
     if (this.#open.size > 0) {
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
@@ -240,7 +243,9 @@ export class Distribution implements SignalSink {
       const error = toError(thrown);
       this.#unreachable(
         peer,
-        error instanceof MeshError ? error : new MeshError("PEER_UNREACHABLE", error.message, { cause: error }),
+        error instanceof MeshError
+          ? error
+          : new MeshError("PEER_UNREACHABLE", error.message, { cause: error }),
       );
     }
   }
@@ -251,7 +256,14 @@ export class Distribution implements SignalSink {
     { names }: ErlangRoute,
     node?: string,
   ): ErlangConnection {
-    const { creation, digest, random, clock, handshakeTimeoutMs, tickTimeMs = defaultTickTimeMs } = this.#setup;
+    const {
+      creation,
+      digest,
+      random,
+      clock,
+      handshakeTimeoutMs,
+      tickTimeMs = defaultTickTimeMs,
+    } = this.#setup;
     const handshake = new ErlangHandshake(
       {
         role,

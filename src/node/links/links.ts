@@ -29,6 +29,7 @@ import { Dialler } from "./dialler.ts";
 import type { Incoming } from "./incoming.ts";
 import type { LinkDelivery, LinkStats, LinksSetup, LinksStats } from "./types.ts";
 import { Waiters } from "./waiters.ts";
+import { takeSignals } from "./waiting.ts";
 
 /** What is kept of a node that is linked or wanted. */
 interface Peer {
@@ -121,6 +122,11 @@ export class Links implements SignalSink {
   /** Names of the nodes there are links with. */
   connected(): string[] {
     return [...this.#peers.values()].filter((peer) => peer.connection !== undefined).map(({ name }) => name);
+  }
+
+  /** Whether there is a link with `node`, or one is wanted. */
+  knows(node: string): boolean {
+    return this.#peers.has(node);
   }
 
   isConnected(node: string): boolean {
@@ -498,10 +504,14 @@ export class Links implements SignalSink {
   #onUnreachable(name: string, error: MeshError): void {
     this.#counters.dialsFailed++;
     const peer = this.#peers.get(name);
-    if (peer !== undefined && peer.connection === undefined) this.#forget(peer);
-    this.#setup.onNews?.({ type: "unreachable", name, error });
+    const waits = peer !== undefined && peer.connection === undefined;
+    const elsewhere =
+      waits &&
+      this.#setup.elsewhere?.(name, error, () => takeSignals(peer.lanes, this.#setup.clock())) === true;
+    if (waits) this.#forget(peer);
+    if (!elsewhere) this.#setup.onNews?.({ type: "unreachable", name, error });
     this.#linkWaiters.reject(name, error);
-    this.#deliver({ type: "nodeDown", node: name, reason: noConnection });
+    if (!elsewhere) this.#deliver({ type: "nodeDown", node: name, reason: noConnection });
   }
 
   /** Drops what was queued for a node; senders who wait are let go. */

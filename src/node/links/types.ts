@@ -8,6 +8,7 @@ import type { EarlyData, QuicEndpoint } from "../../io/quic/index.ts";
 import type { Ending, LinkOptions, PoolOptions } from "../../link/index.ts";
 import type { Signal } from "../../process/signals.ts";
 import type { LinkCounters } from "./counters.ts";
+import type { WaitingSignal } from "./waiting.ts";
 
 /** What the process runtime is told: its inputs. */
 export type LinkDelivery =
@@ -58,6 +59,11 @@ export interface LinksSetup {
   /** Called for everything that concerns the process runtime, in order; `pause` may be called from within. */
   readonly deliver: (delivery: LinkDelivery, now: Instant) => void;
   readonly onNews?: (news: LinkNews) => void;
+  /**
+   * No link with `name` could be made. True when whoever is asked knows another way, and has taken what was `waiting`;
+   * then `onNews` and `deliver` are not told.
+   */
+  readonly elsewhere?: (name: string, error: MeshError, waiting: () => readonly WaitingSignal[]) => boolean;
   readonly link?: LinkOptions;
   readonly pool?: PoolOptions;
 }
