@@ -55,7 +55,7 @@ export const capabilities: readonly Capability[] = [
   // Stands for all that OTP 25 made mandatory.
   capability("MANDATORY_25_DIGEST", 0x400_0000n, "offered"),
   capability("SPAWN", 0x1_0000_0000n, "required"),
-  // Asks for a name. We have one.
+  // Asks for a name. We have one; a listener that gives one repeats it.
   capability("NAME_ME", 0x2_0000_0000n, "unused"),
   capability("V4_NC", 0x4_0000_0000n, "required"),
   capability("ALIAS", 0x8_0000_0000n, "required"),
@@ -81,7 +81,14 @@ export function missingCapabilities(flags: bigint): string[] {
   return capabilities.filter(({ bit }) => (missing & bit) !== 0n).map(({ name }) => name);
 }
 
+const nameMe = 0x2_0000_0000n;
+
 /** Whether the peer has no name and asks for one. */
 export function asksForName(flags: bigint): boolean {
-  return (flags & 0x2_0000_0000n) !== 0n;
+  return (flags & nameMe) !== 0n;
+}
+
+/** What this node offers to a peer with these flags. */
+export function flagsFor(peer: bigint): bigint {
+  return offeredFlags | (peer & nameMe);
 }

@@ -4,7 +4,7 @@ import type { Machine } from "../base/machine.ts";
 import { Queue } from "../base/queue.ts";
 import type { Random } from "../base/random.ts";
 import { after, type Instant } from "../base/time.ts";
-import { asksForName, missingCapabilities, offeredFlags } from "./flags.ts";
+import { asksForName, flagsFor, missingCapabilities, offeredFlags } from "./flags.ts";
 import {
   decodeAck,
   decodeChallenge,
@@ -226,10 +226,8 @@ export class ErlangHandshake implements Machine<HandshakeInput, HandshakeOutput>
 
   #sendChallenge(): void {
     const { name, creation } = this.#setup;
-    this.#send(
-      encodeChallenge({ flags: offeredFlags, challenge: this.#ownChallenge, creation, name }),
-      "reply",
-    );
+    const flags = flagsFor(this.#peer?.flags ?? 0n);
+    this.#send(encodeChallenge({ flags, challenge: this.#ownChallenge, creation, name }), "reply");
   }
 
   #onReply(packet: Uint8Array): void {
