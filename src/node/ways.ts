@@ -1,4 +1,4 @@
-import { MeshError } from "../base/errors.ts";
+import type { MeshError } from "../base/errors.ts";
 import { canonicalNodeName } from "../base/node-name.ts";
 import { isPortless } from "../erlang/index.ts";
 import type { Signal, SignalSink } from "../process/signals.ts";
@@ -53,16 +53,9 @@ export class Ways implements SignalSink {
     if (name === this.#name) return;
     const route = this.#links.knows(name) ? undefined : this.#routeOf(name);
     if (route !== undefined) distribution.want(name, route);
-    if (!distribution.has(name)) {
-      try {
-        await this.#links.connect(name, options);
-        return;
-      } catch (error) {
-        // `elsewhere` may know another way.
-        if (!(error instanceof MeshError) || !distribution.has(name)) throw error;
-      }
-    }
-    await distribution.connect(name, options.signal);
+    if (distribution.has(name)) await distribution.connect(name, options.signal);
+    // When that finds another Macula node, `elsewhere` goes on.
+    else await this.#links.connect(name, options);
   }
 
   /** Ends the connection in order. False when there is none. */
@@ -92,19 +85,24 @@ export class Ways implements SignalSink {
 
   /**
    * No link with `name` could be made. Takes over what waits for one when there is another way.
-   * @returns whether there is.
+   * @returns what settles as that does.
    */
-  elsewhere(name: string, error: MeshError, waiting: () => readonly WaitingSignal[]): boolean {
+  elsewhere(
+    name: string,
+    error: MeshError,
+    waiting: () => readonly WaitingSignal[],
+  ): Promise<void> | undefined {
     const { carrier, distribution } = this.#erlang;
-    if (carrier === undefined || error.code !== "WRONG_NODE") return false;
+    if (carrier === undefined || error.code !== "WRONG_NODE") return undefined;
     distribution.want(name, carrier.route);
+    const connected = distribution.connect(name);
     try {
       for (const { lane, signal } of waiting()) distribution.send(name, lane, 0, signal);
     } catch {
       // It cannot all go on, so nothing does: the senders are told that the node is not reached.
       distribution.disconnect(name);
     }
-    return true;
+    return connected;
   }
 
   #routeOf(node: string): ErlangRoute | undefined {

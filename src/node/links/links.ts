@@ -29,7 +29,7 @@ import { Dialler } from "./dialler.ts";
 import type { Incoming } from "./incoming.ts";
 import type { LinkDelivery, LinkStats, LinksSetup, LinksStats } from "./types.ts";
 import { Waiters } from "./waiters.ts";
-import { takeSignals } from "./waiting.ts";
+import { takeSignals, type WaitingSignal } from "./waiting.ts";
 
 /** What is kept of a node that is linked or wanted. */
 interface Peer {
@@ -504,14 +504,21 @@ export class Links implements SignalSink {
   #onUnreachable(name: string, error: MeshError): void {
     this.#counters.dialsFailed++;
     const peer = this.#peers.get(name);
-    const waits = peer !== undefined && peer.connection === undefined;
-    const elsewhere =
-      waits &&
-      this.#setup.elsewhere?.(name, error, () => takeSignals(peer.lanes, this.#setup.clock())) === true;
-    if (waits) this.#forget(peer);
-    if (!elsewhere) this.#setup.onNews?.({ type: "unreachable", name, error });
+    if (peer !== undefined && peer.connection === undefined) {
+      const waiting = (): WaitingSignal[] => takeSignals(peer.lanes, this.#setup.clock());
+      const elsewhere = this.#setup.elsewhere?.(name, error, waiting);
+      this.#forget(peer);
+      if (elsewhere !== undefined) {
+        elsewhere.then(
+          () => this.#linkWaiters.resolve(name, undefined),
+          (failure: unknown) => this.#linkWaiters.reject(name, failure as MeshError),
+        );
+        return;
+      }
+    }
+    this.#setup.onNews?.({ type: "unreachable", name, error });
     this.#linkWaiters.reject(name, error);
-    if (!elsewhere) this.#deliver({ type: "nodeDown", node: name, reason: noConnection });
+    this.#deliver({ type: "nodeDown", node: name, reason: noConnection });
   }
 
   /** Drops what was queued for a node; senders who wait are let go. */

@@ -60,10 +60,14 @@ export interface LinksSetup {
   readonly deliver: (delivery: LinkDelivery, now: Instant) => void;
   readonly onNews?: (news: LinkNews) => void;
   /**
-   * No link with `name` could be made. True when whoever is asked knows another way, and has taken what was `waiting`;
-   * then `onNews` and `deliver` are not told.
+   * No link with `name` could be made. Whoever is asked may know another way: then it takes what was `waiting`, tells the
+   * process runtime itself, and what it returns settles as those who wait in `connect` are told.
    */
-  readonly elsewhere?: (name: string, error: MeshError, waiting: () => readonly WaitingSignal[]) => boolean;
+  readonly elsewhere?: (
+    name: string,
+    error: MeshError,
+    waiting: () => readonly WaitingSignal[],
+  ) => Promise<void> | undefined;
   readonly link?: LinkOptions;
   readonly pool?: PoolOptions;
 }
