@@ -49,6 +49,8 @@ export async function startShortLivedNode(configuration: Configuration): Promise
     cookie,
     stateDir: null,
     port: 0,
+    // It is nobody whom an Erlang node would want to find.
+    epmd: false,
     exports: [],
     logger: log,
   });

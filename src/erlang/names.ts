@@ -26,7 +26,7 @@ export function stockNames(ownName: string): NodeNames {
 }
 
 /** `name@host` of `name@host:port`. */
-export function portless(name: string): string {
+function portless(name: string): string {
   return name.replace(/:\d+$/, "");
 }
 

@@ -39,13 +39,13 @@ export function startUser(kernel: Kernel): Process {
     if (format === undefined) respond(from, replyAs, answer(asked, kernel.options.print));
     // Threat: requests without end, each of which waits for its answer here.
     else if (formatting >= formattingMax) respond(from, replyAs, tuple(error, enotsup));
-    else {
-      formatting++;
-      void putFormatted(kernel, user, from.node, format).then((result) => {
-        formatting--;
-        respond(from, replyAs, result);
-      });
-    }
+    else void formatFor(from, replyAs, format);
+  };
+  const formatFor = async (from: Pid, replyAs: Term, format: Format): Promise<void> => {
+    formatting++;
+    const result = await putFormatted(kernel, user, from.node, format);
+    formatting--;
+    respond(from, replyAs, result);
   };
   const respond = (from: Pid, replyAs: Term, result: Term): void => {
     const reply = tuple(ioReply, replyAs, result);

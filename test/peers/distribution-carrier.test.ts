@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { expect, test } from "vitest";
 import { MeshError } from "../../src/base/errors.ts";
-import { atom, Pid, type Tuple, tuple } from "../../src/etf/index.ts";
+import { atom, type Pid, type Tuple, tuple } from "../../src/etf/index.ts";
 import { epmdLookUp } from "../../src/io/epmd.ts";
 import { connectTcp } from "../../src/io/tcp.ts";
 import type { BeamCarrier } from "../../src/node/erlang/types.ts";

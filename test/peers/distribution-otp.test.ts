@@ -1,7 +1,14 @@
 import { expect, test } from "vitest";
-import { atom, charlist, format, Pid, type Term, type Tuple, tuple } from "../../src/etf/index.ts";
+import { atom, charlist, format, type Pid, type Term, type Tuple, tuple } from "../../src/etf/index.ts";
 import type { MaculaNode } from "../../src/node/macula-node.ts";
-import { GenServer, noReply, ProcessExit, type Reply, type Self, withSelf } from "../../src/process/index.ts";
+import {
+  GenServer,
+  noReply,
+  type ProcessExit,
+  type Reply,
+  type Self,
+  withSelf,
+} from "../../src/process/index.ts";
 import { run } from "../node/support/nodes.ts";
 import { describeWithErlang } from "./support/erlang.ts";
 import type { ErlangNode } from "./support/erlang-node.ts";

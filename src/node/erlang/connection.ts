@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 import { MeshError, toError } from "../../base/errors.ts";
 import { after, earliest, type Instant } from "../../base/time.ts";
 import {
-  ErlangHandshake,
+  type ErlangHandshake,
   type ErlangPeer,
   type HandshakeOutput,
   handshakePacketMax,
