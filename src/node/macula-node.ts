@@ -145,6 +145,7 @@ export class MaculaNode implements AsyncDisposable {
       cookie: configuration.erlangCookie,
       handshakeTimeoutMs: links.handshakeTimeoutMs,
       connectionsMax: links.linksMax,
+      failures: { baseMs: links.backoffBaseMs, maxMs: links.backoffMaxMs, rememberedMax: 4_096 },
       calls: { makeReference: () => this.self.makeReference(), caller: () => this.self.pid },
       isTaken: (node) => this.#links.isConnected(node),
       deliver: (delivery, now) => this.#driver.handle(delivery, now),

@@ -31,11 +31,12 @@ export async function print(process: Process, text: string): Promise<void> {
 export function startUser(kernel: Kernel): Process {
   const user = kernel.create(undefined, undefined);
   let formatting = 0;
-  user.handler = (message) => {
+  user.handler = (message, node) => {
     if (!(message instanceof Tuple) || message.length !== 4 || message.elements[0] !== ioRequest) return;
     const [, from, replyAs, asked] = message.elements;
     if (!(from instanceof Pid)) return;
-    const format = kernel.isLocal(from) ? undefined : formatOf(asked);
+    // Threat: a request in the name of another node's process would have us call functions there that its sender may not.
+    const format = node === undefined || node !== from.node ? undefined : formatOf(asked);
     if (format === undefined) respond(from, replyAs, answer(asked, kernel.options.print));
     // Threat: requests without end, each of which waits for its answer here.
     else if (formatting >= formattingMax) respond(from, replyAs, tuple(error, enotsup));

@@ -12,6 +12,7 @@ import type { LinkDelivery } from "../../src/node/links/types.ts";
 import type { Signal } from "../../src/process/signals.ts";
 import { duplexPair } from "../erlang/support/duplex-pair.ts";
 import { RawErlang } from "../erlang/support/raw-erlang.ts";
+import { deferred } from "./support/nodes.ts";
 
 /* One end of the distribution against a peer that does what no Erlang node does. */
 
@@ -41,6 +42,7 @@ class World {
       clock: monotonicNow,
       handshakeTimeoutMs: 5_000,
       connectionsMax: 10,
+      failures: { baseMs: 60_000, maxMs: 60_000, rememberedMax: 10 },
       tickTimeMs,
       calls: { makeReference: () => ref, caller: () => ours },
       isTaken: (node) => node === "taken@localhost",
@@ -231,11 +233,8 @@ describe("a distribution connection", () => {
   test("what is sent while it is dialled arrives in order; when the dial fails all are told, once", async () => {
     const world = new World();
     const [here, there] = duplexPair();
-    let open: (stream: Duplex) => void = () => undefined;
-    world.opens = () =>
-      new Promise((resolve) => {
-        open = resolve;
-      });
+    const opening = deferred<(stream: Duplex) => void>();
+    world.opens = () => new Promise((resolve) => opening.resolve(resolve));
     world.distribution.want(peerName, world.route);
     for (let message = 0; message < 3; message++)
       world.distribution.send(peerName, 1, 0, { ...send, message });
@@ -249,8 +248,7 @@ describe("a distribution connection", () => {
         if (messages.length === 3) resolve();
       };
     });
-    await Promise.resolve();
-    open(here);
+    (await opening.promise)(here);
     await connected;
     await all;
     expect(messages).toEqual([0, 1, 2]);
@@ -262,27 +260,48 @@ describe("a distribution connection", () => {
     expect(failing.distribution.has(peerName)).toBe(false);
   });
 
+  test("a node that was not reached is dialled again at once by connect only", async () => {
+    const world = new World();
+    let dials = 0;
+    world.opens = () => {
+      dials++;
+      return Promise.reject(new Error("nobody there"));
+    };
+    const attempt = (): Promise<void> => {
+      world.distribution.want(peerName, world.route);
+      return world.distribution.connect(peerName);
+    };
+    await expect(attempt()).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+    await expect(attempt()).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+    expect(dials).toBe(2);
+    // Sending waits, for half a minute at least.
+    world.distribution.want(peerName, world.route);
+    world.distribution.send(peerName, 0, 0, send);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(dials).toBe(2);
+    // Unless the node comes by itself: then it gets what waits.
+    const raw = await world.connected();
+    await expect.poll(() => raw.packets.at(-1)?.[0]).toBe(112);
+  });
+
   test("close ends what is connected, being dialled and shaking hands, and may be called twice", async () => {
     const world = new World();
     const raw = await world.connected();
     const [waiting] = duplexPair();
     world.distribution.accept(waiting, world.route, "memory");
-    let aborted = false;
+    const opening = deferred<AbortSignal>();
     world.distribution.want("other@localhost", {
       names,
-      open: (_node, signal) =>
-        new Promise((_resolve, reject) => {
-          signal.addEventListener("abort", () => {
-            aborted = true;
-            reject(signal.reason as Error);
-          });
-        }),
+      open: (_node, signal) => {
+        opening.resolve(signal);
+        return new Promise(() => undefined);
+      },
     });
-    await Promise.resolve();
+    const signal = await opening.promise;
     await Promise.all([world.distribution.close(), world.distribution.close()]);
     await raw.closed;
     expect(waiting.destroyed).toBe(true);
-    expect(aborted).toBe(true);
+    expect(signal.aborted).toBe(true);
     expect(world.distribution.connected()).toEqual([]);
   });
 });

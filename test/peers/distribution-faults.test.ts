@@ -1,11 +1,15 @@
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { epmdLookUp, epmdNames } from "../../src/io/epmd.ts";
 import type { Log } from "../../src/node/log.ts";
 import type { MaculaNode } from "../../src/node/macula-node.ts";
+import { startNode, temporaryHome } from "../cli/command.ts";
 import { deferred, next } from "../node/support/nodes.ts";
 import { describeWithErlang } from "./support/erlang.ts";
+import { erlangCookie } from "./support/erlang-node.ts";
 import { eventually, startErlang, startMacula, useErlangWorld } from "./support/erlang-world.ts";
 
 /* What goes wrong between a stock Erlang node and a Macula node, and who is told what. */
@@ -201,6 +205,20 @@ describeWithErlang("faults between a stock Erlang node and a Macula node", () =>
     await node.close();
     await expect.poll(async () => (await epmdNames()).size).toBe(0);
     await startMacula();
+  });
+
+  test("macula start --epmd: a node from the command line, with functions for Erlang", async () => {
+    const home = temporaryHome();
+    const module = join(home.path, "math.mjs");
+    writeFileSync(module, "export const add = (a, b) => a + b;");
+    const args = ["--name", "cli@localhost:0", "--epmd", "--exports", module, "--host", "127.0.0.1"];
+    const started = await startNode(home, args, { MACULA_ERLANG_COOKIE: erlangCookie });
+    const erlang = await startErlang();
+    expect(await erlang.show("rpc:call('cli@localhost', math, add, [1, 2])")).toBe("3");
+    const { code } = await started.stop();
+    expect(code).toBe(0);
+    expect(await erlang.show("net_adm:ping('cli@localhost')")).toBe("pang");
+    home.remove();
   });
 
   test("without an epmd the node does not start, and the error says what to do", async () => {

@@ -18,6 +18,7 @@ import { Deadlines } from "../links/deadlines.ts";
 import type { LinkDelivery } from "../links/types.ts";
 import { Waiters } from "../links/waiters.ts";
 import { ErlangConnection, type ErlangConnectionUser } from "./connection.ts";
+import { Failures, type FailuresBounds } from "./failures.ts";
 import { ErlangOutbox } from "./outbox.ts";
 import type { ErlangNews, ErlangRoute } from "./types.ts";
 
@@ -40,6 +41,8 @@ export interface DistributionSetup {
   readonly clock: () => Instant;
   readonly handshakeTimeoutMs: number;
   readonly connectionsMax: number;
+  /** How long a node is left alone that could not be reached. */
+  readonly failures: FailuresBounds;
   /** kernel's `net_ticktime`, milliseconds. Default 60,000. */
   readonly tickTimeMs?: number;
   /** What calls of functions on Erlang nodes are made with. */
@@ -56,7 +59,12 @@ interface Peer {
   readonly route: ErlangRoute;
   readonly outbox: ErlangOutbox;
   readonly calls: ErlangCalls;
+  /** Aborted when our own attempt is over, whatever became of it. */
   readonly dialling: AbortController;
+  /** Our own attempt is under way: the peer's must give way to it, or it to the peer's. */
+  attempting: boolean;
+  /** Ends the wait before the attempt. */
+  hurry: () => void;
   /** Our own attempt, from the moment on at which it has a stream. */
   dial: ErlangConnection | undefined;
   /** What both sides have proven themselves on. */
@@ -86,6 +94,7 @@ export class Distribution implements SignalSink {
   readonly #owners = new Map<ErlangConnection, Peer>();
   readonly #waiters = new Waiters<void>();
   readonly #deadlines: Deadlines<ErlangConnection>;
+  readonly #failures: Failures;
   readonly #user: ErlangConnectionUser;
   readonly #open = new Set<ErlangConnection>();
   #unflushed: Peer[] = [];
@@ -97,6 +106,7 @@ export class Distribution implements SignalSink {
   constructor(setup: DistributionSetup) {
     this.#setup = setup;
     this.#deadlines = new Deadlines(setup.clock, (connection, now) => connection.onDue(now));
+    this.#failures = new Failures(setup.failures, setup.random);
     this.#user = this.#connectionUser();
   }
 
@@ -128,7 +138,7 @@ export class Distribution implements SignalSink {
     return undefined;
   }
 
-  /** Dials `node` by `route` unless that is under way. */
+  /** Dials `node` by `route` unless that is under way; not at once when the last attempt failed a moment ago. */
   want(node: string, route: ErlangRoute): void {
     if (this.#closing || this.#peers.has(node)) return;
     const { makeReference, caller } = this.#setup.calls;
@@ -138,6 +148,8 @@ export class Distribution implements SignalSink {
       outbox: new ErlangOutbox(bounds),
       calls: new ErlangCalls({ makeReference, caller: caller() }),
       dialling: new AbortController(),
+      attempting: false,
+      hurry: () => undefined,
       dial: undefined,
       connection: undefined,
       creation: 0,
@@ -162,11 +174,15 @@ export class Distribution implements SignalSink {
     return below;
   }
 
-  /** Resolves when `node`, which was wanted, is connected. @throws MeshError (rejection) why it is not. */
+  /** Resolves when `node`, which was wanted, is connected; dials at once. @throws MeshError (rejection) why it is not. */
   async connect(node: string, signal?: AbortSignal): Promise<void> {
-    if (this.isConnected(node)) return;
-    if (!this.#peers.has(node)) throw new MeshError("CLOSED", "the node is closing");
-    await this.#waiters.wait(node, signal);
+    const peer = this.#peers.get(node);
+    if (peer?.connection !== undefined) return;
+    if (peer === undefined) throw new MeshError("CLOSED", "the node is closing");
+    const connected = this.#waiters.wait(node, signal);
+    // In a job of its own, behind the one in which the attempt begins.
+    queueMicrotask(() => peer.hurry());
+    await connected;
   }
 
   /** Ends the connection in order. False when there is none. */
@@ -226,7 +242,9 @@ export class Distribution implements SignalSink {
 
   async #dial(peer: Peer): Promise<void> {
     const { signal } = peer.dialling;
+    await this.#patience(peer);
     if (signal.aborted) return;
+    peer.attempting = true;
     try {
       const stream = await peer.route.open(peer.name, signal);
       if (signal.aborted) {
@@ -248,6 +266,22 @@ export class Distribution implements SignalSink {
           : new MeshError("PEER_UNREACHABLE", error.message, { cause: error }),
       );
     }
+  }
+
+  /** Waits until the node may be dialled again, somebody is in a hurry, or nobody wants it any more. */
+  async #patience(peer: Peer): Promise<void> {
+    const waitMs = this.#failures.waitMs(peer.name, this.#setup.clock());
+    const { signal } = peer.dialling;
+    if (waitMs === 0 || signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const go = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(go, waitMs);
+      peer.hurry = go;
+      signal.addEventListener("abort", go, { once: true });
+    });
   }
 
   #connection(
@@ -317,7 +351,8 @@ export class Distribution implements SignalSink {
     }
     const peer = this.#peers.get(node);
     let existing: Existing = "nothing";
-    if (peer !== undefined) existing = peer.connection === undefined ? "dial" : "connection";
+    if (peer?.connection !== undefined) existing = "connection";
+    else if (peer?.attempting === true) existing = "dial";
     connection.admit(admissionOf(names.own, name, existing));
   }
 
@@ -361,6 +396,7 @@ export class Distribution implements SignalSink {
     }
     peer.connection = connection;
     peer.creation = creation;
+    this.#failures.succeeded(peer.name);
     this.#owners.set(connection, peer);
     this.#setup.onNews({ type: "up", name: peer.name, address });
     this.#deliver({ type: "nodeUp", node: peer.name, creation });
@@ -374,6 +410,7 @@ export class Distribution implements SignalSink {
     this.#gone(connection);
     if (peer === undefined || peer.dial !== connection) return;
     peer.dial = undefined;
+    peer.attempting = false;
     const timer = setTimeout(() => {
       this.#unreachable(peer, new MeshError("TIMEOUT", `${peer.name} was to dial, and did not`));
     }, this.#setup.handshakeTimeoutMs);
@@ -432,6 +469,7 @@ export class Distribution implements SignalSink {
       this.#owners.delete(dial);
       dial.end(error);
     }
+    this.#failures.failed(peer.name, this.#setup.clock());
     this.#setup.onNews({ type: "unreachable", name: peer.name, error });
     this.#waiters.reject(peer.name, error);
     this.#deliver({ type: "nodeDown", node: peer.name, reason: noConnection });
