@@ -19,7 +19,7 @@ interface Call {
   readonly function: string;
 }
 
-export interface CallsSetup {
+export interface ErlangCallsSetup {
   readonly makeReference: () => Reference;
   /** The process that calls: any of this node, it gets nothing. */
   readonly caller: Pid;
@@ -31,12 +31,12 @@ export interface CallsSetup {
  * exits: `{Tag, return, Value}`, `{Tag, throw | exit, Reason}` or `{Tag, error, Reason, Stack}`.
  */
 export class ErlangCalls {
-  readonly #setup: CallsSetup;
+  readonly #setup: ErlangCallsSetup;
   /** By the reference of the spawn request, which is the monitor's. */
   readonly #calls = new Map<string, Call>();
   readonly #references = new Map<number, string>();
 
-  constructor(setup: CallsSetup) {
+  constructor(setup: ErlangCallsSetup) {
     this.#setup = setup;
   }
 

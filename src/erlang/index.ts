@@ -1,4 +1,4 @@
-export { ErlangCalls } from "./calls.ts";
+export { ErlangCalls, type ErlangCallsSetup } from "./calls.ts";
 export { type ControlContext, decodeControl, encodeControl } from "./control.ts";
 export { ErlangHandshake, type ErlangPeer, type HandshakeOutput } from "./handshake.ts";
 export { handshakePacketMax } from "./messages.ts";

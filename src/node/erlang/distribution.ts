@@ -2,15 +2,12 @@ import type { Duplex } from "node:stream";
 import { MeshError, toError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import type { Instant } from "../../base/time.ts";
-import type { Writer } from "../../base/writer.ts";
 import {
   admissionOf,
   decodeControl,
-  ErlangCalls,
   ErlangHandshake,
   type ErlangPeer,
   type Existing,
-  encodeControl,
 } from "../../erlang/index.ts";
 import { atom, type Pid, type Reference } from "../../etf/index.ts";
 import type { Signal, SignalSink } from "../../process/signals.ts";
@@ -19,7 +16,7 @@ import type { LinkDelivery } from "../links/types.ts";
 import { Waiters } from "../links/waiters.ts";
 import { ErlangConnection, type ErlangConnectionUser } from "./connection.ts";
 import { Failures, type FailuresBounds } from "./failures.ts";
-import { ErlangOutbox } from "./outbox.ts";
+import { Peer } from "./peer.ts";
 import type { ErlangNews, ErlangRoute } from "./types.ts";
 
 const mebibyte = 1_048_576;
@@ -51,26 +48,6 @@ export interface DistributionSetup {
   readonly isTaken: (node: string) => boolean;
   readonly deliver: (delivery: LinkDelivery, now: Instant) => void;
   readonly onNews: (news: ErlangNews) => void;
-}
-
-/** An Erlang node that is connected, or wanted. */
-interface Peer {
-  readonly name: string;
-  readonly route: ErlangRoute;
-  readonly outbox: ErlangOutbox;
-  readonly calls: ErlangCalls;
-  /** Aborted when our own attempt is over, whatever became of it. */
-  readonly dialling: AbortController;
-  /** Our own attempt is under way: the peer's must give way to it, or it to the peer's. */
-  attempting: boolean;
-  /** Ends the wait before the attempt. */
-  hurry: () => void;
-  /** Our own attempt, from the moment on at which it has a stream. */
-  dial: ErlangConnection | undefined;
-  /** What both sides have proven themselves on. */
-  connection: ErlangConnection | undefined;
-  creation: number;
-  unflushed: boolean;
 }
 
 /** Somebody who dialled us and is not a peer yet. */
@@ -142,19 +119,7 @@ export class Distribution implements SignalSink {
   want(node: string, route: ErlangRoute): void {
     if (this.#closing || this.#peers.has(node)) return;
     const { makeReference, caller } = this.#setup.calls;
-    const peer: Peer = {
-      name: node,
-      route,
-      outbox: new ErlangOutbox(bounds),
-      calls: new ErlangCalls({ makeReference, caller: caller() }),
-      dialling: new AbortController(),
-      attempting: false,
-      hurry: () => undefined,
-      dial: undefined,
-      connection: undefined,
-      creation: 0,
-      unflushed: false,
-    };
+    const peer = new Peer({ name: node, route, bounds, calls: { makeReference, caller: caller() } });
     this.#peers.set(node, peer);
     // Not at once: the answer may be `nodeDown`, and the caller is in the middle of a send.
     queueMicrotask(() => void this.#dial(peer));
@@ -168,8 +133,7 @@ export class Distribution implements SignalSink {
       peer.calls.cancel(signal.id);
       return true;
     }
-    const waiting = peer.connection?.waitingBytes ?? 0;
-    const below = peer.outbox.packet(lane, waiting, (writer) => encode(peer, signal, writer));
+    const below = peer.queue(lane, signal);
     if (!peer.unflushed) this.#flushLater(peer);
     return below;
   }
@@ -194,7 +158,7 @@ export class Distribution implements SignalSink {
       this.#unreachable(peer, error);
       return false;
     }
-    this.#flush(peer);
+    peer.flushAll();
     this.#lost(peer, error).leave();
     return true;
   }
@@ -241,8 +205,8 @@ export class Distribution implements SignalSink {
   }
 
   async #dial(peer: Peer): Promise<void> {
-    const { signal } = peer.dialling;
-    await this.#patience(peer);
+    const signal = peer.dialling;
+    await peer.patience(this.#failures.waitMs(peer.name, this.#setup.clock()));
     if (signal.aborted) return;
     peer.attempting = true;
     try {
@@ -266,22 +230,6 @@ export class Distribution implements SignalSink {
           : new MeshError("PEER_UNREACHABLE", error.message, { cause: error }),
       );
     }
-  }
-
-  /** Waits until the node may be dialled again, somebody is in a hurry, or nobody wants it any more. */
-  async #patience(peer: Peer): Promise<void> {
-    const waitMs = this.#failures.waitMs(peer.name, this.#setup.clock());
-    const { signal } = peer.dialling;
-    if (waitMs === 0 || signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const go = (): void => {
-        clearTimeout(timer);
-        resolve();
-      };
-      const timer = setTimeout(go, waitMs);
-      peer.hurry = go;
-      signal.addEventListener("abort", go, { once: true });
-    });
   }
 
   #connection(
@@ -383,13 +331,12 @@ export class Distribution implements SignalSink {
   #adopt(node: string, route: ErlangRoute): void {
     if (this.#closing) return;
     this.want(node, route);
-    this.#peers.get(node)?.dialling.abort();
+    this.#peers.get(node)?.endDialling();
   }
 
   #up(peer: Peer, connection: ErlangConnection, creation: number, address: string): void {
     const { dial } = peer;
-    peer.dialling.abort();
-    peer.dial = undefined;
+    peer.endDialling();
     if (dial !== undefined && dial !== connection) {
       this.#owners.delete(dial);
       dial.end(new MeshError("CLOSED", "the peer's own dial stays"));
@@ -414,7 +361,7 @@ export class Distribution implements SignalSink {
     const timer = setTimeout(() => {
       this.#unreachable(peer, new MeshError("TIMEOUT", `${peer.name} was to dial, and did not`));
     }, this.#setup.handshakeTimeoutMs);
-    peer.dialling.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+    peer.dialling.addEventListener("abort", () => clearTimeout(timer), { once: true });
   }
 
   #onPacket(connection: ErlangConnection, packet: Uint8Array): void {
@@ -478,9 +425,8 @@ export class Distribution implements SignalSink {
   /** Drops what was queued; senders who wait are let go. */
   #forget(peer: Peer): void {
     this.#peers.delete(peer.name);
-    peer.dialling.abort();
-    peer.dial = undefined;
-    for (const lane of peer.outbox.release()) this.#deliver({ type: "drained", node: peer.name, lane });
+    peer.endDialling();
+    for (const lane of peer.release()) this.#deliver({ type: "drained", node: peer.name, lane });
   }
 
   #deliver(delivery: LinkDelivery): void {
@@ -503,27 +449,8 @@ export class Distribution implements SignalSink {
   };
 
   #flush(peer: Peer): void {
-    const { connection, outbox } = peer;
-    if (connection === undefined || !connection.isWritable) return;
-    const bytes = outbox.take();
-    if (bytes !== undefined) connection.write(bytes);
-    for (const lane of outbox.drained(connection.waitingBytes)) {
-      this.#deliver({ type: "drained", node: peer.name, lane });
-    }
+    for (const lane of peer.flush()) this.#deliver({ type: "drained", node: peer.name, lane });
   }
 }
 
 const noConnection = atom("noconnection");
-
-function encode({ calls, route: { names } }: Peer, signal: Signal, writer: Writer): void {
-  switch (signal.type) {
-    case "rpcCall":
-      return calls.encode(signal, names, writer);
-    case "rpcCancel":
-    case "rpcReply":
-      // Erlang nodes know neither, and have nothing to be answered so.
-      throw new MeshError("UNSUPPORTED", `an Erlang node has no ${signal.type}`);
-    default:
-      return encodeControl(signal, names, writer);
-  }
-}
