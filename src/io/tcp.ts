@@ -1,3 +1,4 @@
+import { lookup } from "node:dns/promises";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 
@@ -19,4 +20,18 @@ export async function connectTcp(host: string, port: number, signal?: AbortSigna
   } finally {
     signal?.removeEventListener("abort", onAbort);
   }
+}
+
+/**
+ * The loopback address by which other programs of this machine find `host`: what it stands for if that is one (Debian has
+ * 127.0.1.1 for the machine's own name), else 127.0.0.1.
+ */
+export async function loopbackOf(host: string): Promise<string> {
+  try {
+    const { address } = await lookup(host, { family: 4 });
+    if (address.startsWith("127.")) return address;
+  } catch {
+    // Nobody finds it by this name, then.
+  }
+  return "127.0.0.1";
 }

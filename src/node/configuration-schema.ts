@@ -286,12 +286,13 @@ export const configurationSchema = z.strictObject({
   erlangHost: z
     .string()
     .regex(/^[A-Za-z0-9_.:%-]+$/)
-    .default("127.0.0.1")
+    .optional()
     .register(settingFacts, {
       description:
-        "With `epmd`: address to listen on for stock Erlang nodes. Others than those of this machine only in networks you trust: `::` means every address.",
+        "With `epmd`: address to listen on for stock Erlang nodes. For nodes of other machines, in networks you trust, `::` means every address.",
       kind: "text",
       allowed: "an IP address or a host name of this machine",
+      defaultText: "a loopback address: what the host in `name` stands for if it is one, else 127.0.0.1",
     }),
   erlangCookie: z
     .string()

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { epmdLookUp, epmdNames, epmdPort, epmdRegister } from "../../src/io/epmd.ts";
 import { readErlangCookie } from "../../src/io/erlang-cookie.ts";
+import { loopbackOf } from "../../src/io/tcp.ts";
 
 /* What epmd answers, byte by byte; test/peers has the real one. */
 
@@ -108,6 +109,17 @@ describe("epmd", () => {
     expect(epmdPort({ ERL_EPMD_PORT: "5000" })).toBe(5_000);
     expect(epmdPort({ ERL_EPMD_PORT: "x" })).toBe(4_369);
     expect(epmdPort({})).toBe(4_369);
+  });
+});
+
+describe("where stock nodes of this machine find a host", () => {
+  test.each([
+    ["localhost", "127.0.0.1"],
+    ["127.0.1.1", "127.0.1.1"],
+    ["192.0.2.1", "127.0.0.1"],
+    ["no.such.host.invalid", "127.0.0.1"],
+  ])("%s: %s", async (host, address) => {
+    expect(await loopbackOf(host)).toBe(address);
   });
 });
 

@@ -10,7 +10,7 @@ import { startNode, temporaryHome } from "../cli/command.ts";
 import { deferred, next } from "../node/support/nodes.ts";
 import { describeWithErlang } from "./support/erlang.ts";
 import { erlangCookie } from "./support/erlang-node.ts";
-import { eventually, startErlang, startMacula, useErlangWorld } from "./support/erlang-world.ts";
+import { eventually, restartEpmd, startErlang, startMacula, useErlangWorld } from "./support/erlang-world.ts";
 
 /* What goes wrong between a stock Erlang node and a Macula node, and who is told what. */
 
@@ -205,6 +205,18 @@ describeWithErlang("faults between a stock Erlang node and a Macula node", () =>
     await node.close();
     await expect.poll(async () => (await epmdNames()).size).toBe(0);
     await startMacula();
+  });
+
+  test("epmd is restarted: connections stay, and the node registers again", async () => {
+    const { log, next: logged } = listeningLog();
+    const [node, erlang] = await Promise.all([startMacula({ logger: log }), startErlang()]);
+    expect(await node.connect(erl)).toBe(true);
+    const registered = logged("epmd.registered");
+    await restartEpmd();
+    expect(node.nodes()).toEqual([erl]);
+    await registered;
+    expect((await epmdNames()).has("ts")).toBe(true);
+    expect(await erlang.show("nodes()")).toBe("[ts@localhost]");
   });
 
   test("macula start --epmd: a node from the command line, with functions for Erlang", async () => {

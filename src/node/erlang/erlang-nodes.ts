@@ -1,6 +1,7 @@
-import { canonicalNodeName } from "../../base/node-name.ts";
+import { canonicalNodeName, parseNodeName } from "../../base/node-name.ts";
 import { CarrierNames, startErlangServices, stockNames } from "../../erlang/index.ts";
 import { erlangDigest, readErlangCookie } from "../../io/erlang-cookie.ts";
+import { loopbackOf } from "../../io/tcp.ts";
 import type { ProcessRuntime } from "../../process/index.ts";
 import type { Log } from "../log.ts";
 import { Distribution, type DistributionSetup } from "./distribution.ts";
@@ -43,20 +44,22 @@ export class ErlangNodes {
 
   /**
    * Opens the way to and from stock nodes.
+   * @param host address to listen on; without one, for nodes of this machine only.
    * @throws MeshError `CONFIGURATION`: no cookie, no epmd, or the name is taken there.
    */
-  async listen(runtime: ProcessRuntime, host: string): Promise<void> {
+  async listen(runtime: ProcessRuntime, host: string | undefined): Promise<void> {
     await this.#prepare(runtime);
+    const address = host ?? (await loopbackOf(parseNodeName(this.#setup.name).host));
     const names = stockNames(this.#setup.name);
     const route = stockRoute(names);
     this.#listener = await StockListener.open({
       name: names.own,
-      host,
+      host: address,
       log: this.#setup.log,
       onSocket: (socket, address) => this.distribution.accept(socket, route, address),
     });
     this.#stock = route;
-    this.#setup.log.info({ name: names.own, port: this.#listener.port, host }, "erlang.listening");
+    this.#setup.log.info({ name: names.own, port: this.#listener.port, address }, "erlang.listening");
   }
 
   /** Opens the way to and from the nodes of a carrier. @throws MeshError `CONFIGURATION`: no cookie. */

@@ -16,7 +16,7 @@ export const erlangCookie = "JGKQVXWDNBOMZPTUEYRA";
 /** An epmd of these tests' own, on a port of its own, ended with them. */
 export class Epmd {
   readonly port: number;
-  readonly #process: ChildProcess;
+  #process: ChildProcess;
 
   private constructor(port: number, child: ChildProcess) {
     this.port = port;
@@ -25,7 +25,16 @@ export class Epmd {
 
   /** Starts one, and has this process use it. */
   static async start(): Promise<Epmd> {
-    const port = await freePort();
+    return Epmd.#start(await freePort());
+  }
+
+  /** Ends it and starts it again: it has forgotten all nodes. */
+  async restart(): Promise<void> {
+    await end(this.#process);
+    this.#process = (await Epmd.#start(this.port)).#process;
+  }
+
+  static async #start(port: number): Promise<Epmd> {
     const child = spawn("epmd", ["-port", String(port), "-address", "127.0.0.1"], { stdio: "ignore" });
     process.env["ERL_EPMD_PORT"] = String(port);
     for (;;) {

@@ -21,6 +21,11 @@ export function useErlangWorld(): void {
   });
 }
 
+/** Has epmd forget everybody. */
+export async function restartEpmd(): Promise<void> {
+  await epmd?.restart();
+}
+
 /** A Macula node that stock nodes find, called `ts@localhost` by them. */
 export async function startMacula(options: Partial<MaculaNodeOptions> = {}): Promise<MaculaNode> {
   const node = await MaculaNode.start({
