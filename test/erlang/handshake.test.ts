@@ -129,6 +129,19 @@ describe("the handshake", () => {
     expect(said.dialler).toMatchObject([failure("WRONG_NODE")]);
   });
 
+  test("a listener without the capabilities of OTP 25 is NO_COMMON_CAPABILITIES, with their names", () => {
+    const dialler = machine("dialler");
+    dialler.handle({ type: "start" }, at(0));
+    dialler.handle({ type: "packet", bytes: encodeStatus("ok") }, at(0));
+    outputs(dialler);
+    const flags = offeredFlags & ~0x200_0000n;
+    const challenge = encodeChallenge({ flags, challenge: 1, creation: 1, name: "b@h" });
+    dialler.handle({ type: "packet", bytes: challenge }, at(0));
+    const [output] = outputs(dialler);
+    expect(output).toMatchObject(failure("NO_COMMON_CAPABILITIES"));
+    expect(output?.type === "fail" && output.error.message).toContain("b@h lacks UNLINK_ID");
+  });
+
   test("a node without a name gets one, and keeps the flag that asks for it", () => {
     const listener = machine("listener");
     listener.handle(

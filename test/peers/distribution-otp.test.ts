@@ -240,6 +240,27 @@ describeWithErlang("OTP between a stock Erlang node and a Macula node", () => {
     expect(await b.show("global:sync(), nodes()")).toBe("[a@localhost]");
   });
 
+  test("two Macula nodes can talk as if both were Erlang", async () => {
+    const [one, two] = await Promise.all([startMacula(), startMacula({ name: "other@localhost:0" })]);
+    two.exportModule("m", {
+      add: (a: number, b: number) => a + b,
+      exit: withSelf((self: Self) => self.exit(atom("done"))),
+    });
+    await GenServer.start(two, Server, [], { name: "server" });
+    const other = "other@localhost";
+    expect(await one.rpc(other, "m", "add", [1, 2])).toBe(3);
+    await expect(one.rpc(other, "m", "gone", [])).rejects.toMatchObject({ code: "NOT_EXPORTED" });
+    expect(await GenServer.call(one, { name: "server", node: other }, 1)).toEqual(tuple(atom("answered"), 1));
+    const reason = await run(one, async (self) => {
+      self.trapExit = true;
+      await self.spawnOn(other, "m", "exit", [], { link: true });
+      return ((await self.receive()) as Tuple).elements[2];
+    });
+    expect(reason).toBe(atom("done"));
+    expect(await one.ping(other)).toMatchObject({ rttMs: expect.any(Number) as unknown });
+    expect(two.nodes()).toEqual(["ts@localhost"]);
+  });
+
   test("pg works among Erlang nodes with us connected", async () => {
     const [, a, b] = await Promise.all([
       startMacula(),
