@@ -61,7 +61,14 @@ export class Ways implements SignalSink {
   /** Ends the connection in order. False when there is none. */
   disconnect(node: string): boolean {
     const { distribution } = this.#erlang;
-    return distribution.has(node) ? distribution.disconnect(node) : this.#links.disconnect(node);
+    let name: string;
+    try {
+      name = this.canonical(node);
+    } catch {
+      // What is no name is nobody's.
+      return false;
+    }
+    return distribution.has(name) ? distribution.disconnect(name) : this.#links.disconnect(name);
   }
 
   connected(): string[] {

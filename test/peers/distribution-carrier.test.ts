@@ -90,6 +90,9 @@ describeWithErlang("a BEAM node behind another Macula node", () => {
     const pid = (await node.rpc("plain@localhost", "erlang", "self", [])) as Pid;
     expect(pid.node).toBe("plain@localhost:4433");
     expect(await node.rpc(pid.node, "erlang", "node", [pid])).toBe(atom("plain@localhost"));
+    expect(node.disconnect("no name")).toBe(false);
+    expect(node.disconnect("plain@localhost")).toBe(true);
+    expect(node.nodes()).toEqual([]);
   });
 
   test("whom the carrier does not reach either is unreachable, and everybody is told", async () => {
