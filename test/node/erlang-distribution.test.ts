@@ -41,7 +41,7 @@ class World {
       random: systemRandom,
       clock: monotonicNow,
       handshakeTimeoutMs: 5_000,
-      connectionsMax: 10,
+      connectionsMax: 100,
       failures: { baseMs: 60_000, maxMs: 60_000, rememberedMax: 10 },
       tickTimeMs,
       calls: { makeReference: () => ref, caller: () => ours },
@@ -212,14 +212,20 @@ describe("a distribution connection", () => {
     });
   });
 
-  test("a name that is ours or taken, and more than 64 who say nothing, are refused", async () => {
+  test("a name that is ours or taken is refused; who says nothing is limited, and more so from one host", async () => {
     const world = new World();
     for (const name of [own, "taken@localhost"]) {
       await expect(world.connected(name)).rejects.toMatchObject({ code: "REFUSED" });
     }
-    const streams = Array.from({ length: 65 }, () => duplexPair());
-    for (const [here] of streams) world.distribution.accept(here, world.route, "memory");
-    expect(streams.map(([here]) => here.destroyed).filter(Boolean)).toHaveLength(65 - 10);
+    const streams = Array.from({ length: 100 }, () => duplexPair());
+    const refused = (from: number, to: number): number =>
+      streams.slice(from, to).filter(([here]) => here.destroyed).length;
+    for (const [index, [here]] of streams.entries()) {
+      world.distribution.accept(here, world.route, `10.0.0.${index < 40 ? 1 : index}:${index}`);
+    }
+    expect(refused(0, 40)).toBe(8);
+    expect(refused(40, 72)).toBe(0);
+    expect(refused(72, 100)).toBe(28);
   });
 
   test("a node that comes back on a new connection replaces the old one: down, then up", async () => {

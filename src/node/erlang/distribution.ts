@@ -25,6 +25,7 @@ const packetMax = 128 * mebibyte;
 const bounds = { highWaterBytes: mebibyte, maxBytes: 64 * mebibyte, packetMax };
 /** Handshakes of others under way; all of them unproven. */
 const inboundMax = 64;
+const inboundPerHostMax = 32;
 const leaveTimeoutMs = 2_000;
 const defaultTickTimeMs = 60_000;
 
@@ -173,8 +174,15 @@ export class Distribution implements SignalSink {
 
   /** Somebody dialled this node. */
   accept(stream: Duplex, route: ErlangRoute, address: string): void {
-    // Threat: connections that never say anything. They are few, and the handshake has a time limit.
-    if (this.#closing || this.#inbound.size >= inboundMax || this.#open.size >= this.#setup.connectionsMax) {
+    // Threat: connections that never say anything. They are few, fewer from one host, and the handshake has a time limit.
+    const host = hostOf(address);
+    const sameHost = [...this.#inbound.values()].filter((inbound) => hostOf(inbound.address) === host);
+    if (
+      this.#closing ||
+      this.#inbound.size >= inboundMax ||
+      sameHost.length >= inboundPerHostMax ||
+      this.#open.size >= this.#setup.connectionsMax
+    ) {
       stream.on("error", () => undefined);
       stream.destroy();
       return;
@@ -451,6 +459,11 @@ export class Distribution implements SignalSink {
   #flush(peer: Peer): void {
     for (const lane of peer.flush()) this.#deliver({ type: "drained", node: peer.name, lane });
   }
+}
+
+/** Without the port. */
+function hostOf(address: string): string {
+  return address.replace(/:\d+$/, "");
 }
 
 const noConnection = atom("noconnection");
