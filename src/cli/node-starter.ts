@@ -50,6 +50,8 @@ export async function startShortLivedNode(configuration: Configuration): Promise
     name,
     stateDir: null,
     port: 0,
+    // It is nobody whom an Erlang node would want to find.
+    epmd: false,
     exports: [],
     logger: log,
   });

@@ -34,7 +34,7 @@ export function addSettings(command: Command, keys?: readonly string[]): Command
   for (const setting of settings) {
     if (keys !== undefined && !keys.includes(setting.key)) continue;
     const option = new Option(
-      `${setting.flag} ${placeholders[setting.kind] ?? "<value>"}`,
+      setting.kind === "switch" ? setting.flag : `${setting.flag} ${placeholders[setting.kind] ?? "<value>"}`,
       setting.description.replaceAll("`", "").split(". ")[0]?.replace(/\.$/, ""),
     ).helpGroup(setting.path.length === 1 ? "Settings:" : `Settings, ${setting.path[0]}:`);
     if (setting.kind === "paths") option.argParser(collect);
@@ -52,10 +52,11 @@ function collect(value: string, before: readonly string[] | undefined): readonly
  * @throws MeshError `CONFIGURATION`.
  */
 export function commandConfiguration(command: Command): LoadedConfiguration {
-  const given = command.optsWithGlobals<Record<string, string | readonly string[] | undefined>>();
+  const given = command.optsWithGlobals<Record<string, string | boolean | readonly string[] | undefined>>();
   const flags = new Map<string, string | readonly string[]>();
-  for (const { key, flag } of settings) {
+  for (const { key, flag, kind } of settings) {
     const text = given[new Option(`${flag} <value>`).attributeName()];
+    if (kind === "switch" && text === true) flags.set(key, "true");
     // A command may use a flag of the same name for itself, without a value.
     if (typeof text === "string" || Array.isArray(text)) flags.set(key, text as string | readonly string[]);
   }

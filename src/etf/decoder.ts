@@ -42,6 +42,7 @@ export class Decoder extends LeafDecoder {
     this.#objects = options?.maps !== "maps";
     this.nullName = options?.nullAtom ?? "null";
     this.copy = options?.copyBytes ?? false;
+    this.nodeName = options?.nodeName;
     this.#inflatedBytesMax = options?.inflatedBytesMax ?? inflatedBytesMax;
     this.memoryBytes = options?.memoryBytesMax ?? Math.max(memoryFloorBytes, 16 * (input.length - start));
     try {
@@ -95,6 +96,7 @@ export class Decoder extends LeafDecoder {
     this.binariesAsText = outer.binariesAsText;
     this.#objects = outer.#objects;
     this.nullName = outer.nullName;
+    this.nodeName = outer.nodeName;
     // The inflated bytes belong to nobody else, so views will do.
     // Threat: what inflates a thousandfold, of terms that need forty times their bytes.
     this.memoryBytes = outer.memoryBytes;

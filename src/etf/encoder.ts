@@ -71,6 +71,7 @@ export class Encoder extends LeafEncoder {
     this.#marked = options?.text === "marked";
     this.#nullName = options?.nullAtom ?? "null";
     this.latin1Atoms = options?.minorVersion === 1;
+    this.nodeName = options?.nodeName;
   }
 
   #begin(term: Term, options: EncodeOptions | undefined, depth: number): void {

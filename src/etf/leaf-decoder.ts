@@ -14,6 +14,7 @@ export abstract class LeafDecoder extends DecoderInput {
   protected binariesAsText = true;
   protected nullName = "null";
   protected copy = false;
+  protected nodeName: ((name: string) => string) | undefined;
 
   #number64(): number {
     this.need(8);
@@ -144,17 +145,22 @@ export abstract class LeafDecoder extends DecoderInput {
     throw this.error(`tag ${tag} instead of an atom`, this.cursor - 1);
   }
 
+  #node(): string {
+    const name = this.name();
+    return this.nodeName === undefined ? name : this.nodeName(name);
+  }
+
   /** Node, id u32, serial u32, creation u32 (in the old form u8). */
   protected pid(old: boolean): Pid {
     this.charge(objectBytes);
-    const node = this.name();
+    const node = this.#node();
     return new Pid(node, this.u32(), this.u32(), old ? this.u8() : this.u32());
   }
 
   /** PORT_EXT: node, id u32, creation u8. NEW_PORT_EXT: creation u32. V4_PORT_EXT: id u64. */
   protected port(tag: number): Port {
     this.charge(objectBytes);
-    const node = this.name();
+    const node = this.#node();
     const high = tag === 120 ? BigInt(this.u32()) << 32n : 0n;
     const id = high | BigInt(this.u32());
     return new Port(node, id, tag === 102 ? this.u8() : this.u32());
@@ -163,7 +169,7 @@ export abstract class LeafDecoder extends DecoderInput {
   /** REFERENCE_EXT: node, id u32 of which 18 bits count, creation u8. */
   protected oldReference(): Reference {
     this.charge(objectBytes);
-    const node = this.name();
+    const node = this.#node();
     const id = this.u32() & 0x3ffff;
     return new Reference(node, this.u8(), [id]);
   }
@@ -173,7 +179,7 @@ export abstract class LeafDecoder extends DecoderInput {
     const words = this.u16();
     if (words > 5) throw this.error(`a reference of ${words} words`, this.cursor - 2);
     this.charge(2 * objectBytes);
-    const node = this.name();
+    const node = this.#node();
     const creation = tag === 114 ? this.u8() : this.u32();
     const ids: number[] = [];
     for (let index = 0; index < words; index++) ids.push(this.u32());

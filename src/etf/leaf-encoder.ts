@@ -13,6 +13,7 @@ export class Unencodable extends Error {}
 /** Writes the terms that hold no other terms, from their tags on: numbers, binaries, atoms, identifiers. */
 export abstract class LeafEncoder extends EncoderOutput {
   protected latin1Atoms = false;
+  protected nodeName: ((name: string) => string) | undefined;
 
   /** SMALL_INTEGER_EXT: 97, u8. INTEGER_EXT: 98, i32. Larger ones as SMALL_BIG_EXT, inexact ones as floats. */
   protected number(value: number): void {
@@ -203,11 +204,15 @@ export abstract class LeafEncoder extends EncoderOutput {
     this.raw(text);
   }
 
+  #node(name: string): void {
+    this.atom(this.nodeName === undefined ? name : this.nodeName(name));
+  }
+
   /** NEW_PID_EXT: 88, node, id u32, serial u32, creation u32. */
   protected pid(pid: Pid): void {
     this.room(13);
     this.buffer[this.position++] = 88;
-    this.atom(pid.node);
+    this.#node(pid.node);
     this.room(12);
     this.u32(pid.id);
     this.u32(pid.serial);
@@ -221,7 +226,7 @@ export abstract class LeafEncoder extends EncoderOutput {
     this.buffer[this.position++] = 90;
     this.buffer[this.position++] = 0;
     this.buffer[this.position++] = ids.length;
-    this.atom(node);
+    this.#node(node);
     this.room(4 + ids.length * 4);
     this.u32(creation);
     for (let index = 0; index < ids.length; index++) this.u32(ids[index] as number);
@@ -232,7 +237,7 @@ export abstract class LeafEncoder extends EncoderOutput {
     this.room(1);
     const small = id <= 0x0fff_ffffn;
     this.buffer[this.position++] = small ? 89 : 120;
-    this.atom(node);
+    this.#node(node);
     this.room(12);
     if (!small) this.u32(Number(BigInt.asUintN(32, id >> 32n)));
     this.u32(Number(BigInt.asUintN(32, id)));

@@ -20,6 +20,8 @@ export interface EncodeOptions {
   readonly minorVersion?: 1 | 2;
   /** Begin with the version byte 131, as `term_to_binary/1`. Default `true`. */
   readonly version?: boolean;
+  /** What the node of pids, ports and references is called over there. Default: as it is. */
+  readonly nodeName?: (name: string) => string;
   /** How deep terms may nest, 1 … 1000. Default 1000. */
   readonly depthMax?: number;
 }
@@ -40,6 +42,8 @@ export interface DecodeOptions {
   readonly nullAtom?: "null" | "nil";
   /** Expect the version byte 131 first. Default `true`. */
   readonly version?: boolean;
+  /** What the node of pids, ports and references is called here. Default: as it is. */
+  readonly nodeName?: (name: string) => string;
   /** Copy binaries; by default they are views of the input, which keep it alive and change with it. Default `false`. */
   readonly copyBytes?: boolean;
   /** How deep terms may nest, 1 … 1000. Default 1000. Threat: exhausting the stack. */

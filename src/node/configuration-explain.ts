@@ -70,7 +70,7 @@ setting, the first of these wins:
 4. the default
 
 **The file** is JSON: \`--config FILE\`, else \`MACULA_CONFIG\`, else \`~/.macula/config.json\` if there is one. Paths in it
-are relative to its folder; \`~/\` is the home folder. A file that holds the cookie must be readable by its owner only
+are relative to its folder; \`~/\` is the home folder. A file that holds a cookie must be readable by its owner only
 (\`chmod 600\`).
 
 \`\`\`json
@@ -86,8 +86,9 @@ are relative to its folder; \`~/\` is the home folder. A file that holds the coo
 variable counts as not set. A list of paths is separated as in \`PATH\` (\`:\`, on Windows \`;\`). \`MACULA_HOME\` moves the
 folder \`~/.macula\` as a whole.
 
-**The command line**: each setting has a flag, too: \`--log-level debug\`. \`--exports\` may be repeated. Do not pass
-\`--cookie\` on a machine shared with others: its processes and their arguments can be listed by everybody.
+**The command line**: each setting has a flag, too: \`--log-level debug\`. \`--exports\` may be repeated, a switch
+(\`--epmd\`) has no value. Do not pass \`--cookie\` or \`--erlang-cookie\` on a machine shared with others: its processes and their
+arguments can be listed by everybody.
 
 **The API** takes the same keys, but for \`log\`: \`MaculaNode.start({ name: "node1@localhost:4433", links: { linksMax: 10 } })\`.
 A program gives its own \`logger\` instead (pino, or anything with its four methods). It reads neither file nor

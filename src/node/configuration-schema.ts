@@ -9,7 +9,7 @@ export interface SettingFacts {
   /** What it means, one or two sentences. */
   readonly description: string;
   /** How its text in the environment or on the command line is read. */
-  readonly kind: "text" | "path" | "integer" | "choice" | "paths";
+  readonly kind: "text" | "path" | "integer" | "choice" | "paths" | "switch";
   /** What is allowed, ending the sentence "… must be". */
   readonly allowed: string;
   /** Milliseconds, bytes, …; nothing for plain numbers and text. */
@@ -301,6 +301,34 @@ export const configurationSchema = z.strictObject({
     allowed: "0–65535",
     defaultText: "the port in `name`",
   }),
+  epmd: z.boolean().default(false).register(settingFacts, {
+    description:
+      "Talk with stock Erlang nodes: register this node, as the part of its name before the port, at this machine's epmd, listen on a TCP port, and find nodes by their names without a port. The protocol is not encrypted.",
+    kind: "switch",
+    allowed: "true or false",
+  }),
+  erlangHost: z
+    .string()
+    .regex(/^[A-Za-z0-9_.:%-]+$/)
+    .optional()
+    .register(settingFacts, {
+      description:
+        "With `epmd`: address to listen on for stock Erlang nodes. For nodes of other machines, in networks you trust, `::` means every address.",
+      kind: "text",
+      allowed: "an IP address or a host name of this machine",
+      defaultText: "a loopback address: what the host in `name` stands for if it is one, else 127.0.0.1",
+    }),
+  erlangCookie: z
+    .string()
+    .regex(/^[ -~]{1,255}$/)
+    .optional()
+    .register(settingFacts, {
+      description: "The cookie that Erlang nodes and this node prove to each other. It encrypts nothing.",
+      kind: "text",
+      allowed: "1–255 printable ASCII characters",
+      defaultText: "what is in `~/.erlang.cookie`, generated on first use",
+      secret: true,
+    }),
   exports: z.array(z.string().min(1)).default([]).register(settingFacts, {
     description:
       "ES modules whose functions other nodes may call (`macula rpc`) and spawn. A module is exported under its file name without the extension.",

@@ -130,6 +130,8 @@ function parseText(setting: Setting, text: string): unknown {
     case "integer":
       // Number("") and Number("0x10") are numbers too; what is no plain integer stays text, and the schema refuses it.
       return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+    case "switch":
+      return text === "true" ? true : text === "false" ? false : text;
     case "paths":
       return text.split(delimiter).filter((path) => path !== "");
     case "text":

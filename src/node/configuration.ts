@@ -86,6 +86,11 @@ export function loadConfiguration(sources: ConfigurationSources = {}): LoadedCon
       "--cookie shows the cookie to everybody who can list the processes of this machine: use --cookie-file or MACULA_COOKIE",
     );
   }
+  if (origins.get("erlangCookie") === "--erlang-cookie") {
+    warnings.push(
+      "--erlang-cookie shows the cookie to everybody who can list the processes of this machine: use ~/.erlang.cookie or MACULA_ERLANG_COOKIE",
+    );
+  }
   return { configuration, sources: origins, warnings, file };
 }
 

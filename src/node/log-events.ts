@@ -1,5 +1,6 @@
 import { format } from "../etf/index.ts";
 import type { ProcessOutput } from "../process/index.ts";
+import type { ErlangNews } from "./erlang/types.ts";
 import type { LinkNews } from "./links/index.ts";
 import type { Log } from "./log.ts";
 
@@ -22,6 +23,29 @@ export function logLinkNews(log: Log, news: LinkNews): void {
       log.warn(
         { address: news.address, nodeId: news.nodeId, code: news.ending.code, reason: news.ending.reason },
         "link.refused",
+      );
+      break;
+    default:
+      news satisfies never;
+  }
+}
+
+/** How news of the distribution reads in the log. */
+export function logErlangNews(log: Log, news: ErlangNews): void {
+  switch (news.type) {
+    case "up":
+      log.info({ node: news.name, address: news.address }, "erlang.up");
+      break;
+    case "down":
+      log.info({ node: news.name, code: news.error.code, reason: news.error.message }, "erlang.down");
+      break;
+    case "unreachable":
+      log.warn({ node: news.name, code: news.error.code, error: news.error.message }, "erlang.unreachable");
+      break;
+    case "refused":
+      log.warn(
+        { node: news.name, address: news.address, code: news.error.code, reason: news.error.message },
+        "erlang.refused",
       );
       break;
     default:

@@ -1,7 +1,7 @@
 import { MeshError } from "../base/errors.ts";
 import type { NodeId } from "../base/node-id.ts";
 import { formatNodeName, parseNodeName } from "../base/node-name.ts";
-import type { Pid, Reference, Term } from "../etf/index.ts";
+import { atom, type Pid, type Reference, type Term, tuple } from "../etf/index.ts";
 import type { NodeIdentity } from "../identity/index.ts";
 import { monotonicNow } from "../io/clock.ts";
 import { coreCrypto } from "../io/crypto.ts";
@@ -12,6 +12,7 @@ import {
   type DemonitorOptions,
   type Destination,
   type ExportedModule,
+  GenServer,
   type ProcessBody,
   type ProcessCounters,
   ProcessExit,
@@ -26,13 +27,16 @@ import {
 import { resolveConfiguration } from "./configuration.ts";
 import type { Configuration, ConfigurationInput } from "./configuration-schema.ts";
 import { Emitter } from "./emitter.ts";
+import { ErlangNodes } from "./erlang/erlang-nodes.ts";
+import type { BeamCarrier, ErlangNews } from "./erlang/types.ts";
 import { loadExportedFiles } from "./exported-files.ts";
 import { openIdentity } from "./identity.ts";
 import { Links, type LinksStats } from "./links/index.ts";
 import { type Log, silentLog } from "./log.ts";
-import { logCrash, logLinkNews } from "./log-events.ts";
+import { logCrash, logErlangNews, logLinkNews } from "./log-events.ts";
 import { ProcessDriver } from "./process-driver.ts";
 import { keepRenewed } from "./renewal.ts";
+import { Ways } from "./ways.ts";
 
 /** Settings of a node (`docs/configuration.md` lists them all) and what only a program can give. */
 export type MaculaNodeOptions = Omit<ConfigurationInput, "name" | "log"> & {
@@ -42,13 +46,16 @@ export type MaculaNodeOptions = Omit<ConfigurationInput, "name" | "log"> & {
   readonly logger?: Log;
   /** Gets what processes print whose group leader is this node. Default: discarded. */
   readonly print?: (text: string) => void;
+  /** Brings BEAM nodes that are attached to Macula nodes. Default: none. @internal */
+  readonly carrier?: BeamCarrier;
 };
 
 /** What a node tells its program. */
 export interface MaculaNodeEvents {
-  readonly nodeUp: { readonly node: string; readonly nodeId: NodeId };
+  /** Erlang nodes have no `nodeId`. */
+  readonly nodeUp: { readonly node: string; readonly nodeId: NodeId | undefined };
   /** Told once for each `nodeUp`, when the link is lost for good. */
-  readonly nodeDown: { readonly node: string; readonly nodeId: NodeId; readonly reason: string };
+  readonly nodeDown: { readonly node: string; readonly nodeId: NodeId | undefined; readonly reason: string };
   /** A message to the node itself: an exit or DOWN of what it linked or monitors. */
   readonly message: Term;
   /** A listener of another event threw this, or its promise was rejected with it. */
@@ -87,6 +94,8 @@ export class MaculaNode implements AsyncDisposable {
   readonly #stopRenewal: () => void;
   readonly #log: Log;
   readonly #links: Links;
+  readonly #erlang: ErlangNodes;
+  readonly #ways: Ways;
   readonly #driver: ProcessDriver;
   readonly #events = new Emitter<MaculaNodeEvents>((thrown, event) => this.#onListenerThrew(thrown, event));
   #closing: Promise<void> | undefined;
@@ -117,15 +126,33 @@ export class MaculaNode implements AsyncDisposable {
           this.#events.emit("nodeDown", { node: news.name, nodeId: news.nodeId, reason: news.ending.reason });
         }
       },
+      elsewhere: (node, error, waiting) => this.#ways.elsewhere(node, error, waiting),
       link: links,
       pool: links,
     });
+    this.#erlang = new ErlangNodes({
+      name,
+      creation,
+      random: systemRandom,
+      clock: monotonicNow,
+      log,
+      cookie: configuration.erlangCookie,
+      handshakeTimeoutMs: links.handshakeTimeoutMs,
+      connectionsMax: links.linksMax,
+      failures: { baseMs: links.backoffBaseMs, maxMs: links.backoffMaxMs, rememberedMax: 4_096 },
+      calls: { makeReference: () => this.self.makeReference(), caller: () => this.self.pid },
+      isTaken: (node) => this.#links.isConnected(node),
+      deliver: (delivery, now) => this.#driver.handle(delivery, now),
+      onNews: (news) => this.#onErlangNews(news),
+    });
+    this.#ways = new Ways(this.#links, this.#erlang, name);
     this.#driver = new ProcessDriver(
       {
         node: name,
         creation,
-        sink: this.#links,
+        sink: this.#ways,
         lanes: links.lanesMax,
+        canonicalNode: (text) => this.#ways.canonical(text),
         ...processes,
         ...(print && { print }),
       },
@@ -135,10 +162,10 @@ export class MaculaNode implements AsyncDisposable {
 
   /**
    * Starts a node: reads or makes its identity, opens its socket.
-   * @throws MeshError `CONFIGURATION` naming a wrong setting, a file that others can read, or a port in use.
+   * @throws MeshError `CONFIGURATION` naming a wrong setting, a file that others can read, a port in use, or a missing epmd.
    */
   static async start(options: MaculaNodeOptions): Promise<MaculaNode> {
-    const { logger: log = silentLog, print, ...settings } = options;
+    const { logger: log = silentLog, print, carrier, ...settings } = options;
     const configuration = resolveConfiguration(settings);
     const wanted = parseNodeName(options.name);
     const modules = await loadExportedFiles(configuration.exports);
@@ -170,6 +197,13 @@ export class MaculaNode implements AsyncDisposable {
     const name = formatNodeName(wanted.port === 0 ? { ...wanted, port: endpoint.address.port } : wanted);
     const node = new MaculaNode({ name, configuration, identity, endpoint, stopRenewal, log, print });
     for (const [module, functions] of modules) node.exportModule(module, functions);
+    try {
+      if (configuration.epmd) await node.#erlang.listen(node.#runtime, configuration.erlangHost);
+      if (carrier !== undefined) await node.#erlang.carry(node.#runtime, carrier);
+    } catch (error) {
+      await node.close();
+      throw error;
+    }
     log.info({ name, nodeId: node.nodeId, realm: node.realm, port: node.address.port }, "node.started");
     return node;
   }
@@ -179,7 +213,7 @@ export class MaculaNode implements AsyncDisposable {
   /** Whether there is a link to `node`, dialling it if there is none. Why there is none: `ping`, and the log. */
   async connect(node: string, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
     try {
-      await this.#links.connect(node, options);
+      await this.#ways.connect(node, options);
       return true;
     } catch (error) {
       if ((error as MeshError).code === "CONFIGURATION") throw error;
@@ -189,12 +223,12 @@ export class MaculaNode implements AsyncDisposable {
 
   /** Ends the link to `node` in order; what was sent before arrives. False when there is none. */
   disconnect(node: string): boolean {
-    return this.#links.disconnect(node);
+    return this.#ways.disconnect(node);
   }
 
-  /** Names of the nodes there is a link with. */
+  /** Names of the nodes there is a link with, Erlang nodes included. */
   nodes(): string[] {
-    return this.#links.connected();
+    return this.#ways.connected();
   }
 
   /**
@@ -205,10 +239,15 @@ export class MaculaNode implements AsyncDisposable {
     node: string,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<{ readonly rttMs: number }> {
-    const name = formatNodeName(parseNodeName(node));
+    const name = this.#ways.canonical(node);
     if (name === this.name) return { rttMs: 0 };
-    await this.#links.connect(name, options);
-    return { rttMs: await this.#links.ping(name, options) };
+    await this.#ways.connect(name, options);
+    if (!this.#ways.isErlang(name)) return { rttMs: await this.#links.ping(name, options) };
+    // As `net_adm:ping/1` does.
+    const asked = monotonicNow();
+    const kernel = { name: "net_kernel", node: name };
+    await GenServer.call(this.self, kernel, tuple(atom("is_auth"), atom(this.name)));
+    return { rttMs: monotonicNow() - asked };
   }
 
   /** @returns a function that takes the listener away again. */
@@ -374,7 +413,7 @@ export class MaculaNode implements AsyncDisposable {
     this.#stopRenewal();
     // First the processes: their last signals still travel.
     this.#driver.close();
-    await this.#links.close();
+    await Promise.all([this.#erlang.close(), this.#links.close()]);
     await this.#endpoint.close();
     this.#log.info({ name: this.name }, "node.stopped");
   }
@@ -382,10 +421,10 @@ export class MaculaNode implements AsyncDisposable {
   #onProcessOutput(output: ProcessOutput): void {
     switch (output.type) {
       case "pause":
-        this.#links.pause(output.node, output.stream);
+        this.#ways.pause(output.node, output.stream);
         break;
       case "resume":
-        this.#links.resume(output.node, output.stream);
+        this.#ways.resume(output.node, output.stream);
         break;
       case "connect":
         // The runtime is told how it went.
@@ -395,7 +434,7 @@ export class MaculaNode implements AsyncDisposable {
         break;
       case "disconnect":
         this.#log.error({ node: output.node, error: output.error.message }, "link.overflow");
-        this.#links.disconnect(output.node);
+        this.#ways.disconnect(output.node);
         break;
       case "crash":
         logCrash(this.#log, output);
@@ -405,6 +444,14 @@ export class MaculaNode implements AsyncDisposable {
         break;
       default:
         output satisfies never;
+    }
+  }
+
+  #onErlangNews(news: ErlangNews): void {
+    logErlangNews(this.#log, news);
+    if (news.type === "up") this.#events.emit("nodeUp", { node: news.name, nodeId: undefined });
+    if (news.type === "down") {
+      this.#events.emit("nodeDown", { node: news.name, nodeId: undefined, reason: news.error.message });
     }
   }
 

@@ -10,7 +10,7 @@ import {
 } from "../process/index.ts";
 import { Deadlines } from "./links/deadlines.ts";
 
-type Driven = "sink" | "clock" | "wake" | "later" | "canonicalNode";
+type Driven = "sink" | "clock" | "wake" | "later";
 
 /** Runs a process runtime in the event loop: its deadlines on one timer, its outputs to `perform`. */
 export class ProcessDriver {
@@ -25,11 +25,11 @@ export class ProcessDriver {
   ) {
     this.#perform = perform;
     this.runtime = new ProcessRuntime({
+      canonicalNode: canonicalNodeName,
       ...options,
       clock: monotonicNow,
       wake: () => this.#drainSoon(),
       later: setImmediate,
-      canonicalNode: canonicalNodeName,
     });
   }
 

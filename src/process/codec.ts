@@ -1,6 +1,7 @@
 import { MeshError } from "../base/errors.ts";
 import type { Writer } from "../base/writer.ts";
 import { Atom, atom, decode, encodeInto, Pid, Reference, type Term, Tuple } from "../etf/index.ts";
+import { copied } from "./payloads.ts";
 import type { RpcStatus, Signal, SpawnError } from "./signals.ts";
 
 /*
@@ -58,28 +59,6 @@ const cancelAtom = atom("cancel");
 const encodeOptions = { text: "marked" } as const;
 /** Binaries are views of the payload. */
 const decodeOptions = { binaries: "bytes", copyBytes: false } as const;
-
-/** Payloads from this on are copied into a buffer of their own, bytes. */
-const ownBufferFrom = 4_096;
-const slabBytes = 16_384;
-let slab = new Uint8Array(0);
-let slabUsed = 0;
-
-/**
- * A copy of `payload`. Short ones share slabs, as an array buffer for each would cost more than all the rest of
- * decoding; so a message that waits in a mailbox keeps at most 16 KiB alive.
- */
-function copied(payload: Uint8Array): Uint8Array {
-  if (payload.length >= ownBufferFrom) return payload.slice();
-  if (slabUsed + payload.length > slab.length) {
-    slab = new Uint8Array(slabBytes);
-    slabUsed = 0;
-  }
-  const start = slabUsed;
-  slabUsed += payload.length;
-  slab.set(payload, start);
-  return slab.subarray(start, slabUsed);
-}
 
 /**
  * Appends the payload of `signal`'s frame.

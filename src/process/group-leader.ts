@@ -14,6 +14,7 @@ const enotsup = atom("enotsup");
 
 const requestsPerMessageMax = 1_000;
 const nestingMax = 1_000;
+const formattingMax = 1_000;
 
 /** Prints through the group leader of `process`, in Erlang's I/O protocol. */
 export async function print(process: Process, text: string): Promise<void> {
@@ -24,16 +25,31 @@ export async function print(process: Process, text: string): Promise<void> {
 
 /**
  * The process registered as `user`: the group leader of all that have no other, and of Erlang processes that were
- * spawned from here. It takes output; there is no input (`{error, enotsup}`), and formatting is left to the caller
- * (`{put_chars, Encoding, Module, Function, Args}` names code of the caller's node).
+ * spawned from here. It takes output; there is no input (`{error, enotsup}`). Formatting (`io:format`) is code of the
+ * asker's node, `{put_chars, Encoding, Module, Function, Args}`, and that is where it is called.
  */
 export function startUser(kernel: Kernel): Process {
   const user = kernel.create(undefined, undefined);
-  user.handler = (message) => {
+  let formatting = 0;
+  user.handler = (message, node) => {
     if (!(message instanceof Tuple) || message.length !== 4 || message.elements[0] !== ioRequest) return;
     const [, from, replyAs, asked] = message.elements;
     if (!(from instanceof Pid)) return;
-    const reply = tuple(ioReply, replyAs, answer(asked, kernel.options.print));
+    // Threat: a request in the name of another node's process would have us call functions there that its sender may not.
+    const format = node === undefined || node !== from.node ? undefined : formatOf(asked);
+    if (format === undefined) respond(from, replyAs, answer(asked, kernel.options.print));
+    // Threat: requests without end, each of which waits for its answer here.
+    else if (formatting >= formattingMax) respond(from, replyAs, tuple(error, enotsup));
+    else void formatFor(from, replyAs, format);
+  };
+  const formatFor = async (from: Pid, replyAs: Term, format: Format): Promise<void> => {
+    formatting++;
+    const result = await putFormatted(kernel, user, from.node, format);
+    formatting--;
+    respond(from, replyAs, result);
+  };
+  const respond = (from: Pid, replyAs: Term, result: Term): void => {
+    const reply = tuple(ioReply, replyAs, result);
     // The asker may be gone, or out of reach: no matter.
     if (kernel.isLocal(from)) kernel.find(from)?.deliver(reply, 0);
     else {
@@ -48,6 +64,31 @@ export function startUser(kernel: Kernel): Process {
   };
   kernel.names.register("user", user);
   return user;
+}
+
+interface Format {
+  readonly encoding: string;
+  readonly module: string;
+  readonly name: string;
+  readonly args: readonly Term[];
+}
+
+/** `{put_chars, Encoding, Module, Function, Args}`. */
+function formatOf(asked: Term): Format | undefined {
+  if (!(asked instanceof Tuple) || asked.length !== 5) return undefined;
+  const [kind, encoding, module, name, args] = asked.elements;
+  if (kind !== putChars || !(encoding instanceof Atom) || !(module instanceof Atom)) return undefined;
+  if (!(name instanceof Atom) || !Array.isArray(args)) return undefined;
+  return { encoding: encoding.name, module: module.name, name: name.name, args: args as readonly Term[] };
+}
+
+async function putFormatted(kernel: Kernel, user: Process, node: string, format: Format): Promise<Term> {
+  try {
+    const chars = await kernel.rpc.call(user, node, format.module, format.name, format.args);
+    return put(format.encoding, chars, kernel.options.print);
+  } catch {
+    return tuple(error, enotsup);
+  }
 }
 
 function answer(asked: Term, show: (text: string) => void): Term {

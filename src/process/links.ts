@@ -93,7 +93,7 @@ export class Links {
     this.establish(process, from);
   }
 
-  onUnlink(from: Pid, to: Pid, id: number): void {
+  onUnlink(from: Pid, to: Pid, id: number | bigint): void {
     const process = this.#kernel.find(to);
     const link = process?.remoteLinks?.get(linkKey(process, from));
     if (link?.active === true) this.#forget(link);
@@ -106,7 +106,7 @@ export class Links {
     });
   }
 
-  onUnlinkAck(from: Pid, to: Pid, id: number): void {
+  onUnlinkAck(from: Pid, to: Pid, id: number | bigint): void {
     const process = this.#kernel.find(to);
     const link = process?.remoteLinks?.get(linkKey(process, from));
     if (link !== undefined && !link.active && link.unlinkId === id) this.#forget(link);

@@ -19,7 +19,7 @@ export abstract class Receiver implements Deadline, Runnable {
   alive = true;
   exitReason: Term;
   /** For processes that are part of the node: gets each message instead of a mailbox, and exit signals pass them by. */
-  handler: ((message: Term) => void) | undefined;
+  handler: ((message: Term, node: string | undefined) => void) | undefined;
   mailboxHighWater: number;
   /** Its questions without an answer, by number of their reference; `undefined`: it never asked. */
   asks: Map<number, Ask> | undefined;
@@ -88,13 +88,14 @@ export abstract class Receiver implements Deadline, Runnable {
   /**
    * Puts a message into the mailbox, or gives it to the receive that waits for it.
    * @param bytes its size on the wire; 0 for messages of this node.
+   * @param node the node that it came from; `undefined` for this one.
    * @returns false when the mailbox is over its high-water mark.
    */
-  deliver(message: Term, bytes: number): boolean {
+  deliver(message: Term, bytes: number, node?: string): boolean {
     if (!this.alive) return true;
     if (this.asks !== undefined && this.kernel.asks.take(this.asks, message)) return true;
     if (this.handler !== undefined) {
-      this.handler(message);
+      this.handler(message, node);
       return true;
     }
     if (this.#resolve !== undefined && !this.#deferred && this.#offer(message)) return true;

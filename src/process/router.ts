@@ -81,7 +81,7 @@ export class SignalRouter {
     bytes: number,
   ): void {
     if (process === undefined) this.#kernel.counters.undelivered++;
-    else if (!process.deliver(message, bytes)) this.#kernel.flow.pause(process, node, stream);
+    else if (!process.deliver(message, bytes, node)) this.#kernel.flow.pause(process, node, stream);
   }
 
   #isOurs(pid: Pid): boolean {

@@ -69,17 +69,20 @@ export interface LinkSignal {
   readonly to: Pid;
 }
 
-/** `id` comes back in the acknowledgement; until then exits through the link, and new links by the peer, are void. */
+/**
+ * `id` comes back in the acknowledgement; until then exits through the link, and new links by the peer, are void.
+ * Erlang nodes may count up to 2^64 − 1.
+ */
 export interface UnlinkSignal {
   readonly type: "unlink";
-  readonly id: number;
+  readonly id: number | bigint;
   readonly from: Pid;
   readonly to: Pid;
 }
 
 export interface UnlinkAckSignal {
   readonly type: "unlinkAck";
-  readonly id: number;
+  readonly id: number | bigint;
   readonly from: Pid;
   readonly to: Pid;
 }
@@ -150,6 +153,11 @@ export interface SpawnRequestSignal {
   readonly args: readonly Term[];
   readonly link: boolean;
   readonly monitor: boolean;
+  /**
+   * What becomes of a function that is not exported: `refused` is a reply with `undef` and no process, `exits` (what Erlang nodes
+   * expect) a process that exits with `{undef, [{Module, Function, Args, []}]}`. Default `refused`.
+   */
+  readonly undefined?: "refused" | "exits";
 }
 
 /** `result` is the new process, or why there is none. */

@@ -1,6 +1,6 @@
 import { MeshError } from "../base/errors.ts";
 import { after } from "../base/time.ts";
-import { atom, Pid, Reference, type Term } from "../etf/index.ts";
+import { atom, Pid, Reference, type Term, tuple } from "../etf/index.ts";
 import type { Exported } from "./exports.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Peer } from "./peers.ts";
@@ -10,6 +10,7 @@ import type { ProcessBody, SpawnOnOptions } from "./types.ts";
 import type { Wait } from "./wait.ts";
 
 const abandoned = atom("abandoned");
+const undef = atom("undef");
 
 /** A spawn request without a reply. */
 export interface PendingSpawn {
@@ -125,7 +126,7 @@ export class Spawner {
     const refuse = (result: SpawnError): void =>
       kernel.signalSurely(peer.node, 0, 0, { type: "spawnReply", ref, to: from, link, monitor, result });
     const exported = kernel.exports.find(signal.module, signal.function);
-    if (exported === undefined) return refuse("undef");
+    if (exported === undefined && signal.undefined !== "exits") return refuse("undef");
     const { linksPerNodeMax, monitorsPerNodeMax, spawnsPerNodeMax, processesMax } = kernel.options;
     if (
       peer.spawned >= spawnsPerNodeMax ||
@@ -136,7 +137,8 @@ export class Spawner {
       kernel.counters.refusedSpawns++;
       return refuse("limit");
     }
-    const process = kernel.spawn(undefined, bodyOf(exported, signal.args), { groupLeader: signal.leader });
+    const body = exported === undefined ? undefinedBody(signal) : bodyOf(exported, signal.args);
+    const process = kernel.spawn(undefined, body, { groupLeader: signal.leader });
     peer.spawned++;
     process.onExit(() => {
       peer.spawned--;
@@ -192,6 +194,11 @@ export class Spawner {
 function bodyOf(exported: Exported, args: readonly Term[]): ProcessBody {
   if (exported.kind === "plain") return () => exported.call(...args);
   return (self) => exported.body(self, ...args);
+}
+
+/** Exits as a process of Erlang does whose function there is not. */
+function undefinedBody({ module, function: name, args }: SpawnRequestSignal): ProcessBody {
+  return (self) => self.exit(tuple(undef, [tuple(atom(module), atom(name), args, [])]));
 }
 
 function spawnError(what: string, error: SpawnError): MeshError {

@@ -72,8 +72,12 @@ export interface RunningNode {
 }
 
 /** Starts `macula start ARGS` and waits until it runs. */
-export async function startNode(home: Home, args: readonly string[]): Promise<RunningNode> {
-  const child = start(home, ["start", "--json", ...args]);
+export async function startNode(
+  home: Home,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<RunningNode> {
+  const child = start(home, ["start", "--json", ...args], environment);
   const ended = outcome(child);
   const first = await new Promise<string>((resolve, reject) => {
     child.stdout?.once("data", (chunk) => resolve(String(chunk)));

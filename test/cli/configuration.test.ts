@@ -77,6 +77,16 @@ describe("precedence: flags and options > environment > file > default", () => {
     expect(loaded.sources.get("log.level")).toBe(source.replace("FILE", path));
   });
 
+  test("a switch is on or off, whichever way it is said", () => {
+    const epmd = (environment: Record<string, string>, flags: [string, string][] = []): boolean =>
+      loadConfiguration({ environment: { MACULA_HOME: folder, ...environment }, flags: new Map(flags) })
+        .configuration.epmd;
+    expect(epmd({})).toBe(false);
+    expect(epmd({ MACULA_EPMD: "true" })).toBe(true);
+    expect(epmd({ MACULA_EPMD: "false" }, [["epmd", "true"]])).toBe(true);
+    expect(problem(() => epmd({ MACULA_EPMD: "yes" }))).toBe("MACULA_EPMD=yes: epmd must be true or false");
+  });
+
   test("settings of one group come from different sources side by side", () => {
     const { configuration } = loadConfiguration({
       file: file({ log: { level: "debug" } }),

@@ -15,6 +15,9 @@ import {
   equals,
   float,
   ImproperList,
+  Pid,
+  Port,
+  Reference,
   type Term,
   text,
   tuple,
@@ -226,6 +229,27 @@ describe("ways to call", () => {
     expect(packed[1]).toBe(80);
     expect(packed.length).toBeLessThan(100);
     expect(decode(packed)).toStrictEqual(term);
+  });
+
+  test("nodeName renames the nodes of identifiers, both ways, in compressed terms too, and no other atom", () => {
+    const pid = new Pid("here", 1, 2, 3);
+    const term = [pid, new Reference("here", 4, [5]), new Port("here", 6n, 7), atom("here")];
+    const there = (name: string): string => (name === "here" ? "there" : name);
+    for (const compressed of [false, true]) {
+      const list = Array.from<Term>({ length: 20 }).fill(term);
+      const bytes = encode(list, { nodeName: there, compressed });
+      expect(bytes[1] === 80).toBe(compressed);
+      const [first] = decode(bytes) as [Term];
+      const renamed = [
+        new Pid("there", 1, 2, 3),
+        new Reference("there", 4, [5]),
+        new Port("there", 6n, 7),
+        atom("here"),
+      ];
+      expect(first).toStrictEqual(renamed);
+      const back = (name: string): string => (name === "there" ? "here" : name);
+      expect(decode(bytes, { nodeName: back })).toStrictEqual(list);
+    }
   });
 
   test("text and bytes of Erlang's forms", () => {

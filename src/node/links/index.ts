@@ -1,2 +1,3 @@
 export { Links } from "./links.ts";
 export type { LinkDelivery, LinkNews, LinksSetup, LinksStats } from "./types.ts";
+export type { WaitingSignal } from "./waiting.ts";

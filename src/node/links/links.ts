@@ -31,6 +31,7 @@ import { Dialler } from "./dialler.ts";
 import type { Incoming } from "./incoming.ts";
 import type { LinkDelivery, LinkStats, LinksSetup, LinksStats } from "./types.ts";
 import { Waiters } from "./waiters.ts";
+import { takeSignals, type WaitingSignal } from "./waiting.ts";
 
 /** Buffers kept for the next busy moment: what a few lanes have in the works at their high-water marks. */
 const idleBufferBytes = 8 << 20;
@@ -128,6 +129,11 @@ export class Links implements SignalSink {
   /** Names of the nodes there are links with. */
   connected(): string[] {
     return [...this.#peers.values()].filter((peer) => peer.connection !== undefined).map(({ name }) => name);
+  }
+
+  /** Whether there is a link with `node`, or one is wanted. */
+  knows(node: string): boolean {
+    return this.#peers.has(node);
   }
 
   isConnected(node: string): boolean {
@@ -511,7 +517,18 @@ export class Links implements SignalSink {
   #onUnreachable(name: string, error: MeshError): void {
     this.#counters.dialsFailed++;
     const peer = this.#peers.get(name);
-    if (peer !== undefined && peer.connection === undefined) this.#forget(peer);
+    if (peer !== undefined && peer.connection === undefined) {
+      const waiting = (): WaitingSignal[] => takeSignals(peer.lanes, this.#setup.clock());
+      const elsewhere = this.#setup.elsewhere?.(name, error, waiting);
+      this.#forget(peer);
+      if (elsewhere !== undefined) {
+        elsewhere.then(
+          () => this.#linkWaiters.resolve(name, undefined),
+          (failure: unknown) => this.#linkWaiters.reject(name, failure as MeshError),
+        );
+        return;
+      }
+    }
     this.#setup.onNews?.({ type: "unreachable", name, error });
     this.#linkWaiters.reject(name, error);
     this.#deliver({ type: "nodeDown", node: name, reason: noConnection });

@@ -8,6 +8,7 @@ import type { EarlyData, QuicEndpoint } from "../../io/quic/index.ts";
 import type { Ending, LinkOptions, PoolOptions } from "../../link/index.ts";
 import type { Signal } from "../../process/signals.ts";
 import type { LinkCounters } from "./counters.ts";
+import type { WaitingSignal } from "./waiting.ts";
 
 /** What the process runtime is told: its inputs. */
 export type LinkDelivery =
@@ -58,6 +59,15 @@ export interface LinksSetup {
   /** Called for everything that concerns the process runtime, in order; `pause` may be called from within. */
   readonly deliver: (delivery: LinkDelivery, now: Instant) => void;
   readonly onNews?: (news: LinkNews) => void;
+  /**
+   * No link with `name` could be made. Whoever is asked may know another way: then it takes what was `waiting`, tells the
+   * process runtime itself, and what it returns settles as those who wait in `connect` are told.
+   */
+  readonly elsewhere?: (
+    name: string,
+    error: MeshError,
+    waiting: () => readonly WaitingSignal[],
+  ) => Promise<void> | undefined;
   readonly link?: LinkOptions;
   readonly pool?: PoolOptions;
 }

@@ -1,0 +1,470 @@
+import type { Duplex } from "node:stream";
+import { MeshError, toError } from "../../base/errors.ts";
+import type { Random } from "../../base/random.ts";
+import type { Instant } from "../../base/time.ts";
+import {
+  admissionOf,
+  decodeControl,
+  ErlangHandshake,
+  type ErlangPeer,
+  type Existing,
+} from "../../erlang/index.ts";
+import { atom, type Pid, type Reference } from "../../etf/index.ts";
+import { soon } from "../../io/soon.ts";
+import type { Signal, SignalSink } from "../../process/signals.ts";
+import { Deadlines } from "../links/deadlines.ts";
+import type { LinkDelivery } from "../links/types.ts";
+import { Waiters } from "../links/waiters.ts";
+import { ErlangConnection, type ErlangConnectionUser } from "./connection.ts";
+import { Failures, type FailuresBounds } from "./failures.ts";
+import { Peer } from "./peer.ts";
+import type { ErlangNews, ErlangRoute } from "./types.ts";
+
+const mebibyte = 1_048_576;
+/** The longest packet either way: no fragments are spoken, so a message is one packet. */
+const packetMax = 128 * mebibyte;
+const bounds = { highWaterBytes: mebibyte, maxBytes: 64 * mebibyte, packetMax };
+/** Handshakes of others under way; all of them unproven. */
+const inboundMax = 64;
+const inboundPerHostMax = 32;
+const leaveTimeoutMs = 2_000;
+const defaultTickTimeMs = 60_000;
+
+export interface DistributionSetup {
+  /** This node's name here. */
+  readonly name: string;
+  readonly creation: number;
+  /** Of the Erlang cookie and a challenge, 16 bytes. */
+  readonly digest: (challenge: number) => Uint8Array;
+  readonly random: Random;
+  readonly clock: () => Instant;
+  readonly handshakeTimeoutMs: number;
+  readonly connectionsMax: number;
+  /** How long a node is left alone that could not be reached. */
+  readonly failures: FailuresBounds;
+  /** kernel's `net_ticktime`, milliseconds. Default 60,000. */
+  readonly tickTimeMs?: number;
+  /** What calls of functions on Erlang nodes are made with. */
+  readonly calls: { readonly makeReference: () => Reference; readonly caller: () => Pid };
+  /** Whether the name is that of a node that is there already, by other means. */
+  readonly isTaken: (node: string) => boolean;
+  readonly deliver: (delivery: LinkDelivery, now: Instant) => void;
+  readonly onNews: (news: ErlangNews) => void;
+}
+
+/** Somebody who dialled us and is not a peer yet. */
+interface Inbound {
+  readonly route: ErlangRoute;
+  readonly address: string;
+  said: string | undefined;
+}
+
+/**
+ * The Erlang nodes that this node is connected with: to the process runtime the way to them, as `Links` is to Macula nodes.
+ *
+ * A node is dialled when something is sent to it. What is sent meanwhile waits in the order in which it was sent;
+ * `nodeDown` follows when the node cannot be reached, and what waited is gone.
+ */
+export class Distribution implements SignalSink {
+  readonly #setup: DistributionSetup;
+  readonly #peers = new Map<string, Peer>();
+  readonly #inbound = new Map<ErlangConnection, Inbound>();
+  /** Of every connection that is a peer's, or its dial. */
+  readonly #owners = new Map<ErlangConnection, Peer>();
+  readonly #waiters = new Waiters<void>();
+  readonly #deadlines: Deadlines<ErlangConnection>;
+  readonly #failures: Failures;
+  readonly #user: ErlangConnectionUser;
+  readonly #open = new Set<ErlangConnection>();
+  #unflushed: Peer[] = [];
+  #numbers = 0;
+  #closing = false;
+  #closed: Promise<void> | undefined;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(setup: DistributionSetup) {
+    this.#setup = setup;
+    this.#deadlines = new Deadlines(setup.clock, (connection, now) => connection.onDue(now));
+    this.#failures = new Failures(setup.failures, setup.random);
+    this.#user = this.#connectionUser();
+  }
+
+  /** Whether `node` is connected or being dialled. */
+  has(node: string): boolean {
+    return this.#peers.has(node);
+  }
+
+  isConnected(node: string): boolean {
+    return this.#peers.get(node)?.connection !== undefined;
+  }
+
+  connected(): string[] {
+    return [...this.#peers.values()]
+      .filter(({ connection }) => connection !== undefined)
+      .map(({ name }) => name);
+  }
+
+  /** What this node is called by `node`. */
+  nameFor(node: string): string {
+    return this.#peers.get(node)?.route.names.own ?? this.#setup.name;
+  }
+
+  /** The connected node that calls itself `name`. */
+  nodeOf(name: string): string | undefined {
+    for (const peer of this.#peers.values()) {
+      if (peer.connection !== undefined && peer.route.names.fromPeer(name) === peer.name) return peer.name;
+    }
+    return undefined;
+  }
+
+  /** Dials `node` by `route` unless that is under way; not at once when the last attempt failed a moment ago. */
+  want(node: string, route: ErlangRoute): void {
+    if (this.#closing || this.#peers.has(node)) return;
+    const { makeReference, caller } = this.#setup.calls;
+    const peer = new Peer({ name: node, route, bounds, calls: { makeReference, caller: caller() } });
+    this.#peers.set(node, peer);
+    // Not at once: the answer may be `nodeDown`, and the caller is in the middle of a send.
+    soon(() => void this.#dial(peer));
+  }
+
+  /** Hot path. `node` is one that was wanted or is connected; see `SignalSink`. */
+  send(node: string, lane: number, _key: number, signal: Signal): boolean {
+    const peer = this.#peers.get(node);
+    if (peer === undefined) return true;
+    if (signal.type === "rpcCancel") {
+      peer.calls.cancel(signal.id);
+      return true;
+    }
+    const below = peer.queue(lane, signal);
+    if (!peer.unflushed) this.#flushLater(peer);
+    return below;
+  }
+
+  /** Resolves when `node`, which was wanted, is connected; dials at once. @throws MeshError (rejection) why it is not. */
+  async connect(node: string, signal?: AbortSignal): Promise<void> {
+    const peer = this.#peers.get(node);
+    if (peer?.connection !== undefined) return;
+    if (peer === undefined) throw new MeshError("CLOSED", "the node is closing");
+    const connected = this.#waiters.wait(node, signal);
+    // In a job of its own, behind the one in which the attempt begins.
+    soon(() => peer.hurry());
+    await connected;
+  }
+
+  /** Ends the connection in order. False when there is none. */
+  disconnect(node: string): boolean {
+    const peer = this.#peers.get(node);
+    if (peer === undefined) return false;
+    const error = new MeshError("CLOSED", "disconnected");
+    if (peer.connection === undefined) {
+      this.#unreachable(peer, error);
+      return false;
+    }
+    peer.flushAll();
+    this.#lost(peer, error).leave();
+    return true;
+  }
+
+  pause(node: string): void {
+    this.#peers.get(node)?.connection?.pause();
+  }
+
+  resume(node: string): void {
+    this.#peers.get(node)?.connection?.resume();
+  }
+
+  /** Somebody dialled this node. */
+  accept(stream: Duplex, route: ErlangRoute, address: string): void {
+    // Threat: connections that never say anything. They are few, fewer from one host, and the handshake has a time limit.
+    const host = hostOf(address);
+    const sameHost = [...this.#inbound.values()].filter((inbound) => hostOf(inbound.address) === host);
+    if (
+      this.#closing ||
+      this.#inbound.size >= inboundMax ||
+      sameHost.length >= inboundPerHostMax ||
+      this.#open.size >= this.#setup.connectionsMax
+    ) {
+      stream.on("error", () => undefined);
+      stream.destroy();
+      return;
+    }
+    const connection = this.#connection(stream, "listener", route);
+    this.#inbound.set(connection, { route, address, said: undefined });
+    connection.start(false);
+  }
+
+  /** Ends all connections in order, within 2 s. Idempotent. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    for (const name of [...this.#peers.keys()]) this.disconnect(name);
+    this.#closing = true;
+    for (const connection of [...this.#inbound.keys()])
+      connection.end(new MeshError("CLOSED", "the node is closing"));
+    if (this.#open.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onEmpty = resolve;
+      });
+    }
+    this.#deadlines.close();
+    this.#waiters.rejectAll(new MeshError("CLOSED", "the node was closed"));
+  }
+
+  async #dial(peer: Peer): Promise<void> {
+    const signal = peer.dialling;
+    await peer.patience(this.#failures.waitMs(peer.name, this.#setup.clock()));
+    if (signal.aborted) return;
+    peer.attempting = true;
+    try {
+      const stream = await peer.route.open(peer.name, signal);
+      if (signal.aborted) {
+        stream.on("error", () => undefined);
+        stream.destroy();
+        return;
+      }
+      const connection = this.#connection(stream, "dialler", peer.route, peer.name);
+      peer.dial = connection;
+      this.#owners.set(connection, peer);
+      connection.start(true);
+    } catch (thrown) {
+      if (signal.aborted) return;
+      const error = toError(thrown);
+      this.#unreachable(
+        peer,
+        error instanceof MeshError
+          ? error
+          : new MeshError("PEER_UNREACHABLE", error.message, { cause: error }),
+      );
+    }
+  }
+
+  #connection(
+    stream: Duplex,
+    role: "dialler" | "listener",
+    { names }: ErlangRoute,
+    node?: string,
+  ): ErlangConnection {
+    const {
+      creation,
+      digest,
+      random,
+      clock,
+      handshakeTimeoutMs,
+      tickTimeMs = defaultTickTimeMs,
+    } = this.#setup;
+    const handshake = new ErlangHandshake(
+      {
+        role,
+        name: names.own,
+        creation,
+        digest,
+        random,
+        timeoutMs: handshakeTimeoutMs,
+        ...(node === undefined ? {} : { isExpected: (name: string) => names.fromPeer(name) === node }),
+      },
+      clock(),
+    );
+    const number = ++this.#numbers;
+    const user = this.#user;
+    const connection = new ErlangConnection({
+      number,
+      stream,
+      handshake,
+      user,
+      clock,
+      tickTimeMs,
+      packetMax,
+      leaveTimeoutMs,
+    });
+    this.#open.add(connection);
+    return connection;
+  }
+
+  #connectionUser(): ErlangConnectionUser {
+    return {
+      onIntroduced: (connection, name) => this.#onIntroduced(connection, name),
+      onComplete: (connection, peer) => this.#onComplete(connection, peer),
+      onSuperseded: (connection) => this.#onSuperseded(connection),
+      onPacket: (connection, packet) => this.#onPacket(connection, packet),
+      onWritable: (connection) => this.#onWritable(connection),
+      onTouched: (connection) => this.#deadlines.watch(connection),
+      onClosed: (connection, error) => this.#onClosed(connection, error),
+    };
+  }
+
+  /** Nothing is given up for an unproven name: not even our own dial, which the peer refuses itself. */
+  #onIntroduced(connection: ErlangConnection, name: string): void {
+    const inbound = this.#inbound.get(connection);
+    if (inbound === undefined) return;
+    inbound.said = name;
+    const { names } = inbound.route;
+    const node = names.fromPeer(name);
+    if (node === this.#setup.name || this.#setup.isTaken(node)) {
+      connection.admit("not_allowed");
+      return;
+    }
+    const peer = this.#peers.get(node);
+    let existing: Existing = "nothing";
+    if (peer?.connection !== undefined) existing = "connection";
+    else if (peer?.attempting === true) existing = "dial";
+    connection.admit(admissionOf(names.own, name, existing));
+  }
+
+  #onComplete(connection: ErlangConnection, { name, creation }: ErlangPeer): void {
+    const inbound = this.#inbound.get(connection);
+    let peer = this.#owners.get(connection);
+    if (inbound !== undefined) {
+      this.#inbound.delete(connection);
+      const node = inbound.route.names.fromPeer(name);
+      const known = this.#peers.get(node);
+      // The peer has come back, and says that the old connection is dead.
+      if (known?.connection !== undefined) {
+        this.#lost(known, new MeshError("CLOSED", "replaced by a new connection")).end(
+          new MeshError("CLOSED", "replaced"),
+        );
+      }
+      if (!this.#peers.has(node)) this.#adopt(node, inbound.route);
+      peer = this.#peers.get(node);
+    }
+    if (peer === undefined) {
+      connection.end(new MeshError("CLOSED", "the node is closing"));
+      return;
+    }
+    this.#up(peer, connection, creation, inbound?.address ?? "");
+  }
+
+  /** A peer without a dial of ours. */
+  #adopt(node: string, route: ErlangRoute): void {
+    if (this.#closing) return;
+    this.want(node, route);
+    this.#peers.get(node)?.endDialling();
+  }
+
+  #up(peer: Peer, connection: ErlangConnection, creation: number, address: string): void {
+    const { dial } = peer;
+    peer.endDialling();
+    if (dial !== undefined && dial !== connection) {
+      this.#owners.delete(dial);
+      dial.end(new MeshError("CLOSED", "the peer's own dial stays"));
+    }
+    peer.connection = connection;
+    peer.creation = creation;
+    this.#failures.succeeded(peer.name);
+    this.#owners.set(connection, peer);
+    this.#setup.onNews({ type: "up", name: peer.name, address });
+    this.#deliver({ type: "nodeUp", node: peer.name, creation });
+    this.#waiters.resolve(peer.name, undefined);
+    this.#flush(peer);
+  }
+
+  /** Our dial was for nothing: the peer's own follows, within the time of a handshake. */
+  #onSuperseded(connection: ErlangConnection): void {
+    const peer = this.#owners.get(connection);
+    this.#gone(connection);
+    if (peer === undefined || peer.dial !== connection) return;
+    peer.dial = undefined;
+    peer.attempting = false;
+    const timer = setTimeout(() => {
+      this.#unreachable(peer, new MeshError("TIMEOUT", `${peer.name} was to dial, and did not`));
+    }, this.#setup.handshakeTimeoutMs);
+    peer.dialling.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  }
+
+  #onPacket(connection: ErlangConnection, packet: Uint8Array): void {
+    const peer = this.#owners.get(connection);
+    if (peer === undefined || peer.connection !== connection) return;
+    const { name: node, creation, route } = peer;
+    const decoded = decodeControl(packet, { node, creation, names: route.names });
+    const signal = decoded && peer.calls.translate(decoded);
+    if (signal === undefined) return;
+    const { number: stream } = connection;
+    this.#deliver({ type: "signal", node, stream, bytes: packet.length + 4, signal });
+  }
+
+  #onWritable(connection: ErlangConnection): void {
+    const peer = this.#owners.get(connection);
+    if (peer?.connection === connection) this.#flush(peer);
+  }
+
+  #onClosed(connection: ErlangConnection, error: MeshError): void {
+    const peer = this.#owners.get(connection);
+    const inbound = this.#inbound.get(connection);
+    this.#gone(connection);
+    if (inbound !== undefined) {
+      this.#setup.onNews({ type: "refused", name: inbound.said, address: inbound.address, error });
+    } else if (peer?.connection === connection) this.#lost(peer, error);
+    else if (peer !== undefined && peer.dial === connection) this.#unreachable(peer, error);
+  }
+
+  #gone(connection: ErlangConnection): void {
+    this.#open.delete(connection);
+    this.#owners.delete(connection);
+    this.#inbound.delete(connection);
+    this.#deadlines.forget(connection);
+    if (this.#open.size === 0) this.#onEmpty?.();
+  }
+
+  /** The connection of `peer` is no more; returns it. */
+  #lost(peer: Peer, error: MeshError): ErlangConnection {
+    const connection = peer.connection as ErlangConnection;
+    this.#owners.delete(connection);
+    this.#forget(peer);
+    this.#setup.onNews({ type: "down", name: peer.name, error });
+    this.#deliver({ type: "nodeDown", node: peer.name, reason: noConnection });
+    return connection;
+  }
+
+  #unreachable(peer: Peer, error: MeshError): void {
+    if (this.#peers.get(peer.name) !== peer) return;
+    const { dial } = peer;
+    this.#forget(peer);
+    if (dial !== undefined) {
+      this.#owners.delete(dial);
+      dial.end(error);
+    }
+    this.#failures.failed(peer.name, this.#setup.clock());
+    this.#setup.onNews({ type: "unreachable", name: peer.name, error });
+    this.#waiters.reject(peer.name, error);
+    this.#deliver({ type: "nodeDown", node: peer.name, reason: noConnection });
+  }
+
+  /** Drops what was queued; senders who wait are let go. */
+  #forget(peer: Peer): void {
+    this.#peers.delete(peer.name);
+    peer.endDialling();
+    for (const lane of peer.release()) this.#deliver({ type: "drained", node: peer.name, lane });
+  }
+
+  #deliver(delivery: LinkDelivery): void {
+    this.#setup.deliver(delivery, this.#setup.clock());
+  }
+
+  #flushLater(peer: Peer): void {
+    peer.unflushed = true;
+    this.#unflushed.push(peer);
+    if (this.#unflushed.length === 1) soon(this.#flushAll);
+  }
+
+  readonly #flushAll = (): void => {
+    const unflushed = this.#unflushed;
+    this.#unflushed = [];
+    for (const peer of unflushed) {
+      peer.unflushed = false;
+      this.#flush(peer);
+    }
+  };
+
+  #flush(peer: Peer): void {
+    for (const lane of peer.flush()) this.#deliver({ type: "drained", node: peer.name, lane });
+  }
+}
+
+/** Without the port. */
+function hostOf(address: string): string {
+  return address.replace(/:\d+$/, "");
+}
+
+const noConnection = atom("noconnection");

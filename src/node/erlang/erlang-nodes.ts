@@ -1,0 +1,92 @@
+import { canonicalNodeName, parseNodeName } from "../../base/node-name.ts";
+import { CarrierNames, startErlangServices, stockNames } from "../../erlang/index.ts";
+import { erlangDigest, readErlangCookie } from "../../io/erlang-cookie.ts";
+import { loopbackOf } from "../../io/tcp.ts";
+import type { ProcessRuntime } from "../../process/index.ts";
+import type { Log } from "../log.ts";
+import { Distribution, type DistributionSetup } from "./distribution.ts";
+import { StockListener, stockRoute } from "./stock-listener.ts";
+import type { BeamCarrier, ErlangRoute } from "./types.ts";
+
+export interface ErlangNodesSetup extends Omit<DistributionSetup, "digest"> {
+  readonly log: Log;
+  /** Given by the user. Default: what is in `~/.erlang.cookie`, read when the first of the ways is opened. */
+  readonly cookie: string | undefined;
+}
+
+/** The Erlang side of a node: its distribution, and the ways by which others reach it and are reached. */
+export class ErlangNodes {
+  readonly distribution: Distribution;
+  readonly #setup: ErlangNodesSetup;
+  #digest: ((challenge: number) => Uint8Array) | undefined;
+  #services: Promise<void> | undefined;
+  #listener: StockListener | undefined;
+  #stock: ErlangRoute | undefined;
+  #carrier: { readonly carrier: BeamCarrier; readonly route: ErlangRoute } | undefined;
+
+  constructor(setup: ErlangNodesSetup) {
+    this.#setup = setup;
+    this.distribution = new Distribution({
+      ...setup,
+      // Nothing is dialled or accepted before a way is open.
+      digest: (challenge) => this.#digest?.(challenge) ?? new Uint8Array(16),
+    });
+  }
+
+  /** The way to stock nodes, when it is open. */
+  get stock(): ErlangRoute | undefined {
+    return this.#stock;
+  }
+
+  get carrier(): { readonly carrier: BeamCarrier; readonly route: ErlangRoute } | undefined {
+    return this.#carrier;
+  }
+
+  /**
+   * Opens the way to and from stock nodes.
+   * @param host address to listen on; without one, for nodes of this machine only.
+   * @throws MeshError `CONFIGURATION`: no cookie, no epmd, or the name is taken there.
+   */
+  async listen(runtime: ProcessRuntime, host: string | undefined): Promise<void> {
+    await this.#prepare(runtime);
+    const address = host ?? (await loopbackOf(parseNodeName(this.#setup.name).host));
+    const names = stockNames(this.#setup.name);
+    const route = stockRoute(names);
+    this.#listener = await StockListener.open({
+      name: names.own,
+      host: address,
+      log: this.#setup.log,
+      onSocket: (socket, address) => this.distribution.accept(socket, route, address),
+    });
+    this.#stock = route;
+    this.#setup.log.info({ name: names.own, port: this.#listener.port, address }, "erlang.listening");
+  }
+
+  /** Opens the way to and from the nodes of a carrier. @throws MeshError `CONFIGURATION`: no cookie. */
+  async carry(runtime: ProcessRuntime, carrier: BeamCarrier): Promise<void> {
+    await this.#prepare(runtime);
+    const names = new CarrierNames(this.#setup.name, canonicalNodeName);
+    const route: ErlangRoute = {
+      names,
+      open: (node, signal) => carrier.open(names.toPeer(node), { signal }),
+    };
+    this.#carrier = { carrier, route };
+    carrier.onLocal = (stream, from) => this.distribution.accept(stream, route, from);
+  }
+
+  async close(): Promise<void> {
+    this.#listener?.close();
+    if (this.#carrier !== undefined) this.#carrier.carrier.onLocal = undefined;
+    await this.distribution.close();
+  }
+
+  /** What both ways need: the cookie, and the processes that Erlang nodes expect. */
+  async #prepare(runtime: ProcessRuntime): Promise<void> {
+    this.#digest ??= erlangDigest(this.#setup.cookie ?? (await readErlangCookie()));
+    this.#services ??= startErlangServices(runtime, {
+      nameFor: (node) => this.distribution.nameFor(node),
+      nodeOf: (name) => this.distribution.nodeOf(name),
+    });
+    await this.#services;
+  }
+}
