@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Configuration } from "../node/configuration-schema.ts";
 import { type ClosableLog, createLog } from "../node/log.ts";
-import { MaculaNode } from "../node/macula-node.ts";
+import { MaculaNode, type MaculaNodeOptions } from "../node/macula-node.ts";
 import { findCookie } from "./cookie.ts";
 import { note } from "./output.ts";
 
@@ -11,7 +11,11 @@ export interface StartedNode {
 }
 
 /** Starts the node that `configuration` describes, with a log on standard error. What processes print goes to standard output. */
-export async function startNode(configuration: Configuration, name: string): Promise<StartedNode> {
+export async function startNode(
+  configuration: Configuration,
+  name: string,
+  options: Pick<MaculaNodeOptions, "onBeamIdle"> = {},
+): Promise<StartedNode> {
   const { cookie, generated } = await findCookie(configuration);
   if (generated) {
     note(
@@ -29,6 +33,7 @@ export async function startNode(configuration: Configuration, name: string): Pro
     cookie,
     logger: log,
     print: (text: string) => void process.stdout.write(text),
+    ...options,
   });
   return { node, log };
 }

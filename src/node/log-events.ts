@@ -1,5 +1,6 @@
 import { format } from "../etf/index.ts";
 import type { ProcessOutput } from "../process/index.ts";
+import type { BeamNews } from "./beam/types.ts";
 import type { LinkNews } from "./links/index.ts";
 import type { Log } from "./log.ts";
 
@@ -23,6 +24,27 @@ export function logLinkNews(log: Log, news: LinkNews): void {
         { address: news.address, nodeId: news.nodeId, code: news.ending.code, reason: news.ending.reason },
         "link.refused",
       );
+      break;
+    default:
+      news satisfies never;
+  }
+}
+
+/** How news of BEAM nodes reads in the log. */
+export function logBeamNews(log: Log, news: BeamNews): void {
+  switch (news.type) {
+    case "attached":
+    case "detached":
+      log.info({ node: news.node }, `beam.${news.type}`);
+      break;
+    case "connected":
+      log.info({ node: news.node, from: news.from, address: news.address }, "beam.connected");
+      break;
+    case "refused":
+      log.warn({ node: news.node, from: news.from, error: news.error.message }, "beam.refused");
+      break;
+    case "garbage":
+      log.warn({ error: news.error.message }, "beam.garbage");
       break;
     default:
       news satisfies never;

@@ -1,8 +1,9 @@
-import { MeshError } from "../base/errors.ts";
+import { assert, MeshError, toError } from "../base/errors.ts";
 import type { NodeId } from "../base/node-id.ts";
 import { formatNodeName, parseNodeName } from "../base/node-name.ts";
 import type { Pid, Reference, Term } from "../etf/index.ts";
 import { cookieWeakness, type NodeIdentity } from "../identity/index.ts";
+import { beamSocketPath } from "../io/beam/paths.ts";
 import { monotonicNow } from "../io/clock.ts";
 import { coreCrypto } from "../io/crypto.ts";
 import {
@@ -12,7 +13,7 @@ import {
   readCookieFile,
   renewNodeIdentity,
 } from "../io/identity-store.ts";
-import { QuicEndpoint } from "../io/quic/index.ts";
+import { defaultAlpn, QuicEndpoint } from "../io/quic/index.ts";
 import { systemRandom } from "../io/random.ts";
 import { peerLanesMax } from "../link/index.ts";
 import {
@@ -30,13 +31,16 @@ import {
   type SpawnOptions,
   type TimeoutOptions,
 } from "../process/index.ts";
+import { Carrier, type CarrierSetup } from "./beam/carrier.ts";
+import { distAlpn } from "./beam/tunnels.ts";
+import type { BeamCarrier } from "./beam/types.ts";
 import { resolveConfiguration } from "./configuration.ts";
 import type { Configuration, ConfigurationInput } from "./configuration-schema.ts";
 import { Emitter } from "./emitter.ts";
 import { loadExportedFiles } from "./exported-files.ts";
 import { Links, type LinksStats } from "./links/index.ts";
 import { type Log, silentLog } from "./log.ts";
-import { logCrash, logLinkNews } from "./log-events.ts";
+import { logBeamNews, logCrash, logLinkNews } from "./log-events.ts";
 import { ProcessDriver } from "./process-driver.ts";
 import { keepRenewed } from "./renewal.ts";
 
@@ -48,6 +52,8 @@ export type MaculaNodeOptions = Omit<ConfigurationInput, "name" | "log"> & {
   readonly logger?: Log;
   /** Gets what processes print whose group leader is this node. Default: discarded. */
   readonly print?: (text: string) => void;
+  /** The node was started for BEAM nodes: told when the last has gone (`true`), and when one has come. They may start it again. */
+  readonly onBeamIdle?: (idle: boolean) => void;
 };
 
 /** What a node tells its program. */
@@ -74,6 +80,7 @@ interface Parts {
   readonly stopRenewal: () => void;
   readonly log: Log;
   readonly print: ((text: string) => void) | undefined;
+  readonly onBeamIdle: ((idle: boolean) => void) | undefined;
 }
 
 /**
@@ -95,9 +102,12 @@ export class MaculaNode implements AsyncDisposable {
   readonly #links: Links;
   readonly #driver: ProcessDriver;
   readonly #events = new Emitter<MaculaNodeEvents>((thrown, event) => this.#onListenerThrew(thrown, event));
+  readonly #onBeamIdle: ((idle: boolean) => void) | undefined;
+  #carrier: Carrier | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor({ name, configuration, identity, endpoint, stopRenewal, log, print }: Parts) {
+  private constructor(parts: Parts) {
+    const { name, configuration, identity, endpoint, stopRenewal, log, print } = parts;
     this.name = name;
     this.nodeId = identity.nodeId;
     this.realm = configuration.realm;
@@ -105,6 +115,7 @@ export class MaculaNode implements AsyncDisposable {
     this.#endpoint = endpoint;
     this.#stopRenewal = stopRenewal;
     this.#log = log;
+    this.#onBeamIdle = parts.onBeamIdle;
     const creation = 1 + systemRandom.integer(0xffff_ffff);
     const { links, processes } = configuration;
     this.#links = new Links({
@@ -126,6 +137,11 @@ export class MaculaNode implements AsyncDisposable {
       link: links,
       pool: links,
     });
+    endpoint.onConnection = (connection) => {
+      if (connection.alpn !== distAlpn) this.#links.onConnection(connection);
+      else if (this.#carrier === undefined) connection.close(0, "the node is not ready");
+      else this.#carrier.onConnection(connection);
+    };
     this.#driver = new ProcessDriver(
       {
         node: name,
@@ -144,7 +160,7 @@ export class MaculaNode implements AsyncDisposable {
    * @throws MeshError `CONFIGURATION` naming a wrong setting, a file that others can read, or a port in use.
    */
   static async start(options: MaculaNodeOptions): Promise<MaculaNode> {
-    const { logger: log = silentLog, print, ...settings } = options;
+    const { logger: log = silentLog, print, onBeamIdle, ...settings } = options;
     const configuration = resolveConfiguration(settings);
     const wanted = parseNodeName(options.name);
     const modules = await loadExportedFiles(configuration.exports);
@@ -156,14 +172,15 @@ export class MaculaNode implements AsyncDisposable {
       port: configuration.port ?? wanted.port,
       identity,
       trust,
+      alpn: [defaultAlpn, distAlpn],
       connectionsMax: 2 * configuration.links.linksMax,
       handshakeTimeoutMs: configuration.links.handshakeTimeoutMs,
       handshakesPerAddressMax: configuration.links.inboundPerAddressMax,
       // Bytes of a lane that stands still count for the whole link: half of all lanes may, and the others still go on.
       streamWindowBytes: 2 << 20,
       connectionWindowBytes: 128 << 20,
-      // A link has one, for control; each that is allowed takes memory from the start.
-      bidirectionalStreamsMax: 8,
+      // A link has one, for control, a tunnel one for each pair of BEAM nodes; each that is allowed takes memory from the start.
+      bidirectionalStreamsMax: 32,
       unidirectionalStreamsMax: peerLanesMax,
     });
     endpoint.onError = (error) => log.error({ error: error.message, stack: error.stack }, "quic.error");
@@ -175,7 +192,22 @@ export class MaculaNode implements AsyncDisposable {
     });
     // Port 0 in the name: the name has to say where the node is found.
     const name = formatNodeName(wanted.port === 0 ? { ...wanted, port: endpoint.address.port } : wanted);
-    const node = new MaculaNode({ name, configuration, identity, endpoint, stopRenewal, log, print });
+    const node = new MaculaNode({
+      name,
+      configuration,
+      identity,
+      endpoint,
+      stopRenewal,
+      log,
+      print,
+      onBeamIdle,
+    });
+    try {
+      await node.#openCarrier(configuration);
+    } catch (error) {
+      await node.close();
+      throw error;
+    }
     for (const [module, functions] of modules) node.exportModule(module, functions);
     log.info({ name, nodeId: node.nodeId, realm: node.realm, port: node.address.port }, "node.started");
     return node;
@@ -337,6 +369,12 @@ export class MaculaNode implements AsyncDisposable {
     this.#runtime.setGroupLeader(leader, of);
   }
 
+  /** Connections to the distribution of Erlang and Elixir nodes, those attached here and those behind other Macula nodes. */
+  get beam(): BeamCarrier {
+    assert(this.#carrier !== undefined, "a node is given out before its carrier is open");
+    return this.#carrier;
+  }
+
   // --- Life ---
 
   stats(): MaculaNodeStats {
@@ -381,9 +419,35 @@ export class MaculaNode implements AsyncDisposable {
     this.#stopRenewal();
     // First the processes: their last signals still travel.
     this.#driver.close();
+    await this.#carrier?.close();
     await this.#links.close();
     await this.#endpoint.close();
     this.#log.info({ name: this.name }, "node.stopped");
+  }
+
+  async #openCarrier({ beam, stateDir }: Configuration): Promise<void> {
+    const { port } = parseNodeName(this.name);
+    const setup: CarrierSetup = {
+      name: this.name,
+      port,
+      endpoint: this.#endpoint,
+      random: systemRandom,
+      managed: this.#onBeamIdle !== undefined,
+      onNews: (news) => logBeamNews(this.#log, news),
+      ...(this.#onBeamIdle && { onIdle: this.#onBeamIdle }),
+    };
+    try {
+      const attach = beam.attach === "on" && stateDir !== null;
+      this.#carrier = await Carrier.open({
+        ...setup,
+        ...(attach && { socketPath: beamSocketPath(stateDir, port) }),
+      });
+    } catch (error) {
+      // Without BEAM nodes it is of no use, if it was started for them.
+      if (this.#onBeamIdle !== undefined) throw error;
+      this.#log.warn({ error: toError(error).message }, "beam.unavailable");
+      this.#carrier = await Carrier.open(setup);
+    }
   }
 
   #onProcessOutput(output: ProcessOutput): void {

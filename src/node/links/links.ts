@@ -83,7 +83,6 @@ export class Links implements SignalSink {
       else item.tick(now);
     });
     this.#user = this.#connectionUser();
-    setup.endpoint.onConnection = (connection) => this.#onConnection(connection);
     setup.endpoint.onIncomingFailed = (error) => this.#onIncomingFailed(error);
   }
 
@@ -282,7 +281,8 @@ export class Links implements SignalSink {
 
   // Connections.
 
-  #onConnection(transport: QuicConnection): void {
+  /** Takes a connection of a peer, of ALPN `macula/1.0`. */
+  onConnection(transport: QuicConnection): void {
     const number = this.#pool.number();
     if (this.#closing) {
       transport.close(0, "the node is closing");
