@@ -45,7 +45,7 @@ accept(Listen) ->
 
 %% A connection to the distribution of `Node`. `Progress` is called when it takes longer for good reason.
 dial(Node, MyNode, SetupTime, Progress) ->
-    case own_node(MyNode, Progress) of
+    case way_out(Node, MyNode, Progress) of
         {ok, Socket} ->
             %% We want to hear why before net_kernel loses its patience.
             Timeout = max(SetupTime - 500, SetupTime div 2),
@@ -60,22 +60,23 @@ dial(Node, MyNode, SetupTime, Progress) ->
         {error, Reason} -> {error, Reason}
     end.
 
-%% A connection to the Macula node that `MyNode` belongs to, which is started when that is up to us.
-own_node(MyNode, Progress) ->
+%% A connection to a Macula node: the one that `MyNode` belongs to. A node that nobody can dial (`-dist_listen false`, a
+%% remote shell) belongs to none: it is content with the one that its target may be attached to, and starts one at last.
+way_out(Node, MyNode, Progress) ->
     Port = port_of(MyNode),
-    case connect(Port) of
-        {ok, Socket} -> {ok, Socket};
-        {error, _} ->
-            case macula_dist_node:is_registered() of
-                false ->
+    case {connect(Port), macula_dist_node:is_registered()} of
+        {{ok, Socket}, _} -> {ok, Socket};
+        %% macula_dist_node is about to find or start it.
+        {{error, _}, true} -> connect(Port);
+        {{error, _}, false} ->
+            case connect(port_of(Node)) of
+                {ok, Socket} -> {ok, Socket};
+                {error, _} ->
                     Progress(),
                     case macula_dist_starter:start(Port) of
                         ok -> connect(Port);
                         Error -> Error
-                    end;
-                true ->
-                    %% macula_dist_node is about to find or start it.
-                    connect(Port)
+                    end
             end
     end.
 

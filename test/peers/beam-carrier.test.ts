@@ -99,28 +99,19 @@ describeWithErlang("Erlang nodes behind two Macula nodes", () => {
   test("a third node joins: global, pg, and all three fully connected", async () => {
     const three = await world.beam(`three@localhost:${portOf(right)}`);
     expect(await three.connect(one)).toBe("true");
-    for (const node of [one, two, three]) {
-      // global connects the rest behind the scenes, and says when it has.
-      await node.eval("global:sync()");
-      expect(await node.eval("length(nodes())")).toBe("2");
-    }
+    const until = (condition: string): string =>
+      `(fun W() -> case ${condition} of true -> ok; _ -> timer:sleep(20), W() end end)()`;
+    // global connects the rest behind the scenes.
+    for (const node of [one, two, three]) await node.eval(until("length(nodes()) =:= 2"));
     await three.eval("global:register_name(boss, self())");
     expect(await one.eval("node(global:whereis_name(boss))")).toBe(`'${three.name}'`);
-    for (const node of [one, two, three])
-      await node.eval("{element(1, pg:start(pg)), pg:join(team, self())}");
-    expect(
-      await one.eval(
-        "{ok, Ref} = (fun() -> {R, _} = pg:monitor(team), {ok, R} end)(), length(pg:get_members(team)) > 0",
-      ),
-    ).toBe("true");
+    for (const node of [one, two, three]) await node.eval("pg:start(pg), pg:join(team, self())");
+    for (const node of [one, two, three]) await node.eval(until("length(pg:get_members(team)) =:= 3"));
     await three.kill();
-    expect(
-      await two.eval(`net_kernel:monitor_nodes(true), lists:member('${three.name}', nodes())`),
-    ).toBeDefined();
-    await two.eval(
-      `(fun W() -> case lists:member('${three.name}', nodes()) of true -> receive {nodedown, _} -> W() end; false -> ok end end)()`,
-    );
+    for (const node of [one, two]) await node.eval(until("length(nodes()) =:= 1"));
     expect(await two.eval("nodes()")).toBe(`['${one.name}']`);
+    await two.eval(until("global:whereis_name(boss) =:= undefined"));
+    await two.eval(until("length(pg:get_members(team)) =:= 2"));
   });
 
   test("kill -9 of a node is a nodedown at once, and its name is free again", async () => {

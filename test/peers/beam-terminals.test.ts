@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { freePort, openWorld, type World } from "./support/beam-node.ts";
+import { type BeamNode, freePort, openWorld, type World } from "./support/beam-node.ts";
 import { describeWithErlang } from "./support/erlang.ts";
 import { Terminal } from "./support/terminal.ts";
 
@@ -13,6 +13,7 @@ const run = promisify(execFile);
 describeWithErlang("Erlang nodes that start their Macula nodes themselves", () => {
   let world: World;
   const terminals: Terminal[] = [];
+  const beams: BeamNode[] = [];
 
   beforeAll(() => {
     world = openWorld();
@@ -20,6 +21,7 @@ describeWithErlang("Erlang nodes that start their Macula nodes themselves", () =
 
   afterAll(async () => {
     await Promise.all(terminals.map((terminal) => terminal.close()));
+    await Promise.all(beams.map((beam) => beam.close()));
     // The Macula nodes end by themselves a second after their last BEAM node.
     for (const port of started) await gone(port);
     await world.close();
@@ -67,43 +69,47 @@ describeWithErlang("Erlang nodes that start their Macula nodes themselves", () =
     await one.shows(`(${node1})1>`);
     await two.shows(`(${node2})1>`);
     two.type(`net_kernel:connect_node('${node1}').`);
-    await two.shows("\ntrue");
+    await two.shows("true");
     two.type("nodes().");
     await two.shows(`['${node1}']`);
     one.type("register(shell, self()).");
-    await one.shows("\ntrue");
+    await one.shows("true");
     two.type(`{shell, '${node1}'} ! {hello, from, node2}.`);
-    await two.shows("\n{hello,from,node2}");
-    one.type("flush().");
-    await one.shows("Shell got {hello,from,node2}");
+    await two.shows("{hello,from,node2}");
+    one.type("receive Message -> {got, Message} end.");
+    await one.shows("{got,{hello,from,node2}}");
     two.type(`spawn('${node1}', fun() -> io:format("I run on ~p~n", [node()]) end).`);
     await two.shows(`I run on '${node1}'`);
     two.type(
       `P = spawn_link('${node1}', fun() -> receive X -> exit(X) end end), process_flag(trap_exit, true).`,
     );
-    await two.shows("\nfalse");
+    await two.shows("false");
     two.type("monitor(process, P), P ! enough, timer:sleep(200), flush().");
-    await two.shows(",enough}");
-    await two.shows(",enough}");
-    two.type(`rpc:call('${node1}', erlang, node, []).`);
-    await two.shows(`\n'${node1}'`);
+    await two.shows("enough}");
+    await two.shows("enough}");
+    two.type(`{answer, rpc:call('${node1}', erlang, node, [])}.`);
+    await two.shows(`{answer,'${node1}'}`);
     two.type("global:register_name(boss, self()).");
-    await two.shows("\nyes");
+    await two.shows("yes");
     one.type("node(global:whereis_name(boss)).");
-    await one.shows(`\n'${node2}'`);
+    await one.shows(`'${node2}'`);
     one.type("pg:start(pg), pg:join(team, self()).");
-    await one.shows("\nok");
-    two.type("pg:start(pg), timer:sleep(300), length(pg:get_members(team)).");
-    await two.shows("\n1");
+    await one.shows("ok");
+    two.type("pg:start(pg), timer:sleep(300), {members, length(pg:get_members(team))}.");
+    await two.shows("{members,1}");
     const three = erl(node3);
     await three.shows(`(${node3})1>`);
-    three.type(`net_adm:ping('${node1}'), global:sync(), lists:sort(nodes()).`);
+    three.type(`net_adm:ping('${node1}').`);
+    // global connects the rest behind the scenes.
+    three.type(
+      "F = fun W() -> case nodes() of [_, _] -> lists:sort(nodes()); _ -> timer:sleep(20), W() end end, F().",
+    );
     await three.shows(`['${node1}','${node2}']`);
-    two.type("global:sync(), length(nodes()).");
-    await two.shows("\n2");
+    two.type("{nodes, length(nodes())}.");
+    await two.shows("{nodes,2}");
     await one.close();
-    three.type("timer:sleep(300), nodes().");
-    await three.shows(`['${node2}']`);
+    three.type("G = fun W() -> case nodes() of [N] -> {left, N}; _ -> timer:sleep(20), W() end end, G().");
+    await three.shows(`{left,'${node2}'}`);
     await two.close();
     await three.close();
   });
@@ -112,6 +118,7 @@ describeWithErlang("Erlang nodes that start their Macula nodes themselves", () =
     const port = await newPort();
     const names = ["a", "b", "c"].map((name) => `${name}@localhost:${port}`);
     const nodes = await Promise.all(names.map((name) => world.beam(name)));
+    beams.push(...nodes);
     const [first, ...others] = nodes;
     for (const other of others) expect(await first?.connect(other)).toBe("true");
     expect(logOf(port).match(/"node\.started"/g)).toHaveLength(1);
@@ -125,6 +132,7 @@ describeWithErlang("Erlang nodes that start their Macula nodes themselves", () =
     const elsewhere = await newPort();
     const one = await world.beam(`one@localhost:${port}`);
     const two = await world.beam(`two@localhost:${elsewhere}`);
+    beams.push(one, two);
     expect(await two.connect(one)).toBe("true");
     await two.eval(`erlang:monitor_node('${one.name}', true)`);
     await one.eval(`erlang:monitor_node('${two.name}', true)`);
@@ -169,14 +177,15 @@ describeWithErlang("Erlang nodes that start their Macula nodes themselves", () =
   });
 
   test("short names, peer-started nodes and remote shells, with ERL_FLAGS alone", async () => {
-    // Port 4433 is everybody's: a short name with one of our own does the same.
     const port = await newPort();
     const host = hostname().split(".")[0];
     const flags = `${world.flags.join(" ")} -setcookie crumb`;
     const parent = await world.beam(`parent@${host}:${port}`, {
       naming: "-sname",
+      bare: true,
       environment: { ERL_FLAGS: flags },
     });
+    beams.push(parent);
     expect(
       await parent.eval(
         `{ok, _, Child} = peer:start(#{name => child, host => "${host}:${port}", connection => 0}), rpc:call(Child, erlang, nodes, [])`,
@@ -185,12 +194,11 @@ describeWithErlang("Erlang nodes that start their Macula nodes themselves", () =
     const shell = new Terminal(`erl -sname undefined -remsh ${parent.name}`, {
       ...world.environment,
       ERL_FLAGS: flags,
-      // Its own Macula node would be the one of port 4433.
     });
     terminals.push(shell);
     await shell.shows(`(${parent.name})1>`);
     shell.type("node().");
-    await shell.shows(`\n'${parent.name}'`);
+    await shell.shows(`'${parent.name}'`);
     await shell.close();
     await parent.close();
   });

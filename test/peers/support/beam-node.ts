@@ -87,6 +87,8 @@ export interface BeamOptions {
   readonly flags?: readonly string[];
   /** Default "crumb". */
   readonly cookie?: string;
+  /** Gets all flags of Macula from its environment. */
+  readonly bare?: boolean;
   /** In place of `-name`. */
   readonly naming?: "-sname";
   readonly environment?: Readonly<Record<string, string>>;
@@ -130,8 +132,10 @@ export class BeamNode {
     const child = spawn(
       "erl",
       [
-        ...["-noinput", options.naming ?? "-name", name, ...world.flags, "-pa", world.evaluator],
-        ...["-setcookie", options.cookie ?? "crumb", ...(options.flags ?? []), "-s", "evaluator", "main"],
+        ...["-noinput", options.naming ?? "-name", name, "-pa", world.evaluator],
+        ...(options.bare === true ? [] : world.flags),
+        ...(options.bare === true ? [] : ["-setcookie", options.cookie ?? "crumb"]),
+        ...[...(options.flags ?? []), "-s", "evaluator", "main"],
       ],
       {
         env: { ...world.environment, ...options.environment, MACULA_TEST_PORT: String(port) },

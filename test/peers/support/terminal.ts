@@ -1,5 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { stripVTControlCharacters } from "node:util";
+
+/** Shorter than the time-out of a test. */
+const patienceMs = 30_000;
 
 /** A program in a terminal of its own, as a user sees it. */
 export class Terminal {
@@ -13,7 +17,7 @@ export class Terminal {
   constructor(command: string, environment: Readonly<Record<string, string>>) {
     // `script` gives the command a terminal; its own ends are pipes.
     this.#child = spawn("script", ["-qefc", command, "/dev/null"], {
-      env: { ...environment, TERM: "dumb" },
+      env: { ...environment, TERM: "xterm" },
       stdio: ["pipe", "pipe", "inherit"],
     });
     this.#child.stdout?.on("data", (chunk: Buffer) => {
@@ -32,6 +36,19 @@ export class Terminal {
 
   /** Resolves when `text` has appeared after what was waited for before. @throws when the program ends instead. */
   async shows(text: string): Promise<void> {
+    // Only to show what the screen had: the test would time out without a word.
+    const timer = setTimeout(() => {
+      this.#ended = true;
+      this.#onOutput?.();
+    }, patienceMs);
+    try {
+      await this.#shows(text);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #shows(text: string): Promise<void> {
     for (;;) {
       const found = this.output.indexOf(text, this.#read);
       if (found >= 0) {
@@ -45,16 +62,15 @@ export class Terminal {
     }
   }
 
-  /** Closes the terminal: what runs in it is hung up. */
+  /** The window is closed: what runs in it is hung up. */
   async close(): Promise<void> {
-    if (this.#ended) return;
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const gone = once(this.#child, "close");
-    this.#child.kill();
+    this.#child.kill("SIGKILL");
     await gone;
   }
 }
 
 function plain(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what it is about.
-  return text.replace(/\u001B\[[0-9;?]*[A-Za-z]/g, "").replaceAll("\r", "");
+  return stripVTControlCharacters(text).replaceAll("\r", "").replaceAll("\b", "");
 }
