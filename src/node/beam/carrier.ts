@@ -73,6 +73,8 @@ export class Carrier implements BeamCarrier {
   readonly #tunnels: Tunnels;
   readonly #attached = new Map<string, Attached>();
   readonly #waiting = new Map<string, Waiting>();
+  /** Ends of connections that cross no tunnel, which would end them. */
+  readonly #splicedHere = new Set<() => void>();
   #local: LocalService | undefined;
   #connections = 0;
   #busy = false;
@@ -124,6 +126,7 @@ export class Carrier implements BeamCarrier {
       this.#tunnels.close();
       const error = new Refusal("unreachable", "the Macula node is closing");
       for (const { reject } of [...this.#waiting.values()]) reject(error);
+      for (const end of [...this.#splicedHere]) end();
       await this.#local?.close();
     })();
     return this.#closed;
@@ -192,9 +195,8 @@ export class Carrier implements BeamCarrier {
       const timeoutMs = Math.min(request.timeoutMs, timeoutMsMax);
       const reached = await this.#reach(request, timeoutMs, gone.signal);
       socket.write(encodeAccepted());
-      const closed = (): void => this.#count(-1);
-      if (reached.kind === "socket") spliceSockets(socket, reached.socket, closed);
-      else splice(socket, reached.stream, closed);
+      if (reached.kind === "stream") splice(socket, reached.stream, () => this.#count(-1));
+      else this.#spliceHere(socket, reached.socket);
       this.#setup.onNews({ type: "connected", node: target, from });
     } catch (thrown) {
       const error = toError(thrown);
@@ -204,6 +206,14 @@ export class Carrier implements BeamCarrier {
     } finally {
       socket.off("close", onGone);
     }
+  }
+
+  #spliceHere(one: Socket, other: Socket): void {
+    const end = spliceSockets(one, other, () => {
+      this.#splicedHere.delete(end);
+      this.#count(-1);
+    });
+    this.#splicedHere.add(end);
   }
 
   #accept(token: string, socket: Socket): void {
