@@ -126,7 +126,12 @@ port_of(Node) when is_atom(Node) ->
     port_of(atom_to_list(Node));
 port_of(Node) ->
     case string:split(Node, "@", all) of
-        [[_ | _], [_ | _] = Host] -> port_of_host(Host);
+        [[_ | _], [_ | _] = Host] ->
+            %% As long as it is sent. An atom may have more bytes than characters.
+            case byte_size(unicode:characters_to_binary(Node)) of
+                Size when Size < 256 -> port_of_host(Host);
+                _ -> error
+            end;
         _ -> error
     end.
 
