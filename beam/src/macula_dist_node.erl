@@ -8,6 +8,8 @@
 %% Wait before the second attempt to attach again, doubled each time; milliseconds.
 -define(RETRY_MIN, 100).
 -define(RETRY_MAX, 5000).
+%% A Macula node may end at the moment in which we have found it: another start helps.
+-define(STARTS_MAX, 3).
 %% The same failure of a dial to the same node is told no more often than this; milliseconds.
 -define(TELL_INTERVAL, 10000).
 %% Failures that are remembered for that.
@@ -98,12 +100,15 @@ hand_out(#state{acceptor = Acceptor, tokens = Tokens, port = Port} = State) ->
     end.
 
 %% Registers with the Macula node; starts one if there is none and the last one was ours.
-attach(#state{node = Node, port = Port, managed = MayStart} = State) ->
+attach(State) ->
+    attach(State, ?STARTS_MAX).
+
+attach(#state{node = Node, port = Port, managed = MayStart} = State, Starts) ->
     case macula_dist_socket:attach(Node, Port) of
         {ok, Socket, Managed} -> attached(Socket, Managed, State);
-        no_node when MayStart ->
+        no_node when MayStart, Starts > 0 ->
             case macula_dist_starter:start(Port) of
-                ok -> attach(State#state{managed = false});
+                ok -> attach(State, Starts - 1);
                 Error -> Error
             end;
         no_node -> {error, "no Macula node is running for UDP port " ++ integer_to_list(Port)};

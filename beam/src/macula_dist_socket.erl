@@ -55,6 +55,7 @@ dial(Node, MyNode, SetupTime, Progress) ->
                     ok = inet:setopts(Socket, [list]),
                     {ok, Socket};
                 {refused, _, Reason} -> {error, Reason};
+                {error, closed} -> {error, "the Macula node has closed the connection"};
                 {error, Reason} -> {error, Reason}
             end;
         {error, Reason} -> {error, Reason}
@@ -89,6 +90,8 @@ attach(Node, Port) ->
                 {ok, <<Managed:8>>} -> {ok, Socket, Managed =:= 1};
                 {refused, ?DUPLICATE_NAME, _} -> {error, duplicate_name};
                 {refused, _, Reason} -> {error, Reason};
+                %% It was about to end, or has just been killed.
+                {error, closed} -> no_node;
                 {error, Reason} -> {error, Reason};
                 _ -> {error, "the Macula node is of another version"}
             end;
@@ -107,7 +110,7 @@ request(Socket, Request, Timeout) ->
             {error, "the Macula node does not answer"};
         _ ->
             close(Socket),
-            {error, "the Macula node has closed the connection"}
+            {error, closed}
     end.
 
 connect(Port) ->

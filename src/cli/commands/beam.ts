@@ -133,6 +133,9 @@ async function lastWords(file: string, from: number): Promise<string> {
   }
 }
 
+/** How long a node waits for the first BEAM node at least. */
+const firstComeMs = 30_000;
+
 async function runBeamNode(configuration: Configuration, port: number): Promise<void> {
   const { lingerMs } = configuration.beam;
   const { startNode } = await import("../node-starter.ts");
@@ -142,13 +145,16 @@ async function runBeamNode(configuration: Configuration, port: number): Promise<
   const lonely = new Promise<string>((resolve) => {
     onLonely = resolve;
   });
+  const endAfter = (milliseconds: number): void => {
+    timer = setTimeout(() => onLonely("no BEAM node is left"), milliseconds);
+  };
   const onBeamIdle = (idle: boolean): void => {
     clearTimeout(timer);
-    if (idle) timer = setTimeout(() => onLonely("no BEAM node is left"), lingerMs);
+    if (idle) endAfter(lingerMs);
   };
-  // Whoever had it started may have gone already.
-  onBeamIdle(true);
   const { node, log } = await startNode(configuration, `macula@localhost:${port}`, { onBeamIdle });
+  // Whoever had it started may have gone already, or come late on a busy machine.
+  if (timer === undefined && node.beam.nodes().length === 0) endAfter(Math.max(lingerMs, firstComeMs));
   const reason = await Promise.race([lonely, signals]);
   clearTimeout(timer);
   log.info({ reason }, "node.stopping");
