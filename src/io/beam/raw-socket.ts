@@ -10,10 +10,10 @@ export interface RawReading {
  * The connection of `socket`, paused and with nothing unread in it, as a socket that reads into one buffer again and again. `socket`
  * is not to be used any more.
  *
- * Node.js allocates 64 KiB for each read, and the collection of that garbage was most of what carrying bytes cost. Its remedy
+ * Node.js allocates 64 KiB for each read, and the collection of that garbage led the profile. Its remedy
  * is the option `onread`, which a server cannot give to the sockets it accepts; so the handle moves to a socket that can. `_handle`
- * and the option `handle` are not documented, but older than `onread` and in every release up to Node 26. Should they go one day,
- * bytes are read in the ordinary way.
+ * and the option `handle` are not documented (seen to work on Node 20). Where there is no `_handle`, bytes are read in the
+ * ordinary way.
  */
 export function rawSocket(socket: Socket, { buffer, onBytes }: RawReading): Socket {
   const owner = socket as unknown as { _handle: object | null };
