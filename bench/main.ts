@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { type BenchTable, printTable } from "./table.ts";
 
-const benches = ["etf", "wire", "quic", "messages", "process", "idle"] as const;
+const benches = ["etf", "wire", "quic", "messages", "process", "beam", "idle"] as const;
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !(benches as readonly string[]).includes(name));

@@ -16,13 +16,19 @@ const failures = [];
 /** Programs the tests talk to, and the Debian packages they come from. */
 const peers = [
   { program: "erl", packages: ["erlang-base", "erlang-crypto"] },
+  {
+    program: "erlc, with the headers of Erlang's distribution",
+    packages: ["erlang-dev"],
+    check: `f=$(erl -noinput -eval 'io:put_chars(code:lib_dir(kernel)), halt(0).') && [ -f "$f/include/dist_util.hrl" ] && command -v erlc`,
+  },
+  { program: "elixir", packages: ["elixir"] },
   { program: "openssl", packages: ["openssl"] },
   { program: "ps", packages: ["procps"] },
   { program: "script", packages: ["bsdutils"] },
 ];
 
-function has(program) {
-  return spawnSync("sh", ["-c", `command -v ${program}`], { stdio: "ignore" }).status === 0;
+function has({ program, check = `command -v ${program}` }) {
+  return spawnSync("sh", ["-c", check], { stdio: "ignore" }).status === 0;
 }
 
 function heading(text) {
@@ -57,16 +63,16 @@ async function check(name, command, args, options) {
 }
 
 async function installPeers() {
-  const missing = peers.filter(({ program }) => !has(program));
+  const missing = peers.filter((peer) => !has(peer));
   if (missing.length === 0) return;
   heading(`installing ${missing.map(({ program }) => program).join(", ")}`);
   const packages = missing.flatMap((peer) => peer.packages);
-  if (process.getuid?.() === 0 && has("apt-get")) {
+  if (process.getuid?.() === 0 && has({ program: "apt-get" })) {
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
     await run("apt-get", ["update", "-qq"], { env });
     await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], { env });
   }
-  for (const { program, packages: names } of missing.filter((peer) => !has(peer.program))) {
+  for (const { program, packages: names } of missing.filter((peer) => !has(peer))) {
     console.log(
       `!! ${program} is missing: the tests against it ${isCi ? "FAIL" : "are SKIPPED"}. Install: apt-get install ${names.join(" ")}`,
     );

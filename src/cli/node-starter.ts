@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Configuration } from "../node/configuration-schema.ts";
 import { type ClosableLog, createLog } from "../node/log.ts";
-import { MaculaNode } from "../node/macula-node.ts";
+import { MaculaNode, type MaculaNodeOptions } from "../node/macula-node.ts";
 import { withFoundCookie } from "./cookie.ts";
 import { usageFailure } from "./failure.ts";
 import { note } from "./output.ts";
@@ -12,7 +12,11 @@ export interface StartedNode {
 }
 
 /** Starts the node that `configuration` describes, with a log on standard error. What processes print goes to standard output. */
-export async function startNode(configuration: Configuration, name: string): Promise<StartedNode> {
+export async function startNode(
+  configuration: Configuration,
+  name: string,
+  options: Pick<MaculaNodeOptions, "onBeamIdle"> = {},
+): Promise<StartedNode> {
   const { configuration: found, generated } = await withFoundCookie(configuration);
   if (generated) {
     note(
@@ -27,6 +31,7 @@ export async function startNode(configuration: Configuration, name: string): Pro
     name,
     logger: log,
     print: (text: string) => void process.stdout.write(text),
+    ...options,
   });
   return { node, log };
 }

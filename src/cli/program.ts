@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { toError } from "../base/errors.ts";
 import { version } from "../node/version.ts";
+import { addBeam } from "./commands/beam.ts";
 import { addConfig } from "./commands/config.ts";
 import { addCookie } from "./commands/cookie.ts";
 import { addEcho } from "./commands/echo.ts";
@@ -35,6 +36,7 @@ Exit codes: 0 it worked, 1 it failed, 2 the command was not understood. Settings
     addRpc,
     addPing,
     addNodes,
+    addBeam,
     addConfig,
     addCookie,
     addEcho,

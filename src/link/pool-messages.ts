@@ -24,7 +24,7 @@ export type PoolInput =
   /** A peer connected; `connection` is from `number()`. */
   | { readonly type: "inbound"; readonly connection: ConnectionNumber; readonly address: string }
   /** The engine's handshake is complete: the peer of this dial is there; what it said as early data is no replay. */
-  | { readonly type: "established"; readonly connection: ConnectionNumber }
+  | { readonly type: "established"; readonly connection: ConnectionNumber; readonly nodeId: NodeId }
   /** The handshake says who is there and waits for `admit`. */
   | {
       readonly type: "introduced";

@@ -94,7 +94,7 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
         this.#onInbound(input.connection, input.address);
         break;
       case "established":
-        this.#onEstablished(input.connection, now);
+        this.#onEstablished(input.connection, input.nodeId, now);
         break;
       case "introduced":
         this.#onIntroduced(input.connection, input.peer, input.early, now);
@@ -190,13 +190,24 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     }
   }
 
-  #onEstablished(connection: ConnectionNumber, now: Instant): void {
+  #onEstablished(connection: ConnectionNumber, nodeId: NodeId, now: Instant): void {
     const node = this.#owners.get(connection);
-    if (node?.dial?.connection === connection) node.dial.contacted = true;
+    if (node?.dial?.connection === connection) this.#onContact(node, node.dial, nodeId);
     const inbound = node?.inbound.get(connection);
     if (node === undefined || inbound === undefined) return;
     inbound.early = false;
     if (!inbound.admitted) this.#decide(node, inbound, now);
+  }
+
+  /** Dialler: the certificate of whoever is there was accepted. */
+  #onContact(node: Node, dial: Dial, nodeId: NodeId): void {
+    dial.contacted = true;
+    const there = this.#links.get(nodeId)?.peer.name;
+    if (there === undefined || there === node.name) return;
+    // It would end the dial in favour of the link that it has, under its own name.
+    const ending: Ending = { code: "wrong_node", reason: `${node.name} was dialled, ${there} is there` };
+    this.#abandonDial(node, ending);
+    this.#unreachable(node, endingError(ending));
   }
 
   #onIntroduced(connection: ConnectionNumber, peer: PoolPeer, early: boolean, now: Instant): void {

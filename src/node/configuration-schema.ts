@@ -214,6 +214,28 @@ const processesSchema = z.strictObject({
   }),
 });
 
+const beamAttach = ["on", "off"] as const;
+
+const beamSchema = z.strictObject({
+  attach: z
+    .enum(beamAttach)
+    .default("on")
+    .register(settingFacts, {
+      description:
+        "Whether Erlang and Elixir nodes of this machine and user whose names carry this node's port may attach to it (`macula beam`). Needs a `stateDir`.",
+      kind: "choice",
+      allowed: `one of ${beamAttach.join(", ")}`,
+    }),
+  lingerMs: integer({
+    description:
+      "A node that was started for BEAM nodes ends after so long without any. Nodes started with `macula start` do not.",
+    min: 0,
+    max: 86_400_000,
+    default: 30_000,
+    unit: "milliseconds",
+  }),
+});
+
 /**
  * Every setting of a node. The configuration file, the environment, the command line and the API all go through this
  * one schema; names of variables (`MACULA_LOG_LEVEL`) and flags (`--log-level`) are derived from its keys.
@@ -339,6 +361,7 @@ export const configurationSchema = z.strictObject({
   log: logSchema.prefault({}),
   links: linksSchema.prefault({}),
   processes: processesSchema.prefault({}),
+  beam: beamSchema.prefault({}),
 });
 
 /** A complete configuration: every setting has its value. */

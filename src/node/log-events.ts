@@ -1,5 +1,6 @@
 import { format } from "../etf/index.ts";
 import type { ProcessOutput } from "../process/index.ts";
+import type { BeamNews } from "./beam/types.ts";
 import type { ErlangNews } from "./erlang/types.ts";
 import type { LinkNews } from "./links/index.ts";
 import type { Log } from "./log.ts";
@@ -47,6 +48,27 @@ export function logErlangNews(log: Log, news: ErlangNews): void {
         { node: news.name, address: news.address, code: news.error.code, reason: news.error.message },
         "erlang.refused",
       );
+      break;
+    default:
+      news satisfies never;
+  }
+}
+
+/** How news of BEAM nodes reads in the log. */
+export function logBeamNews(log: Log, news: BeamNews): void {
+  switch (news.type) {
+    case "attached":
+    case "detached":
+      log.info({ node: news.node }, `beam.${news.type}`);
+      break;
+    case "connected":
+      log.info({ node: news.node, from: news.from, address: news.address }, "beam.connected");
+      break;
+    case "refused":
+      log.warn({ node: news.node, from: news.from, error: news.error.message }, "beam.refused");
+      break;
+    case "garbage":
+      log.warn({ error: news.error.message }, "beam.garbage");
       break;
     default:
       news satisfies never;

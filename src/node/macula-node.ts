@@ -1,11 +1,12 @@
-import { MeshError } from "../base/errors.ts";
+import { assert, MeshError, toError } from "../base/errors.ts";
 import type { NodeId } from "../base/node-id.ts";
 import { formatNodeName, parseNodeName } from "../base/node-name.ts";
 import { atom, type Pid, type Reference, type Term, tuple } from "../etf/index.ts";
 import type { NodeIdentity } from "../identity/index.ts";
+import { beamSocketPath } from "../io/beam/paths.ts";
 import { monotonicNow } from "../io/clock.ts";
 import { coreCrypto } from "../io/crypto.ts";
-import { QuicEndpoint } from "../io/quic/index.ts";
+import { defaultAlpn, QuicEndpoint } from "../io/quic/index.ts";
 import { systemRandom } from "../io/random.ts";
 import { peerLanesMax } from "../link/index.ts";
 import {
@@ -24,16 +25,19 @@ import {
   type SpawnOptions,
   type TimeoutOptions,
 } from "../process/index.ts";
+import { Carrier, type CarrierSetup } from "./beam/carrier.ts";
+import { distAlpn } from "./beam/tunnels.ts";
+import type { BeamCarrier } from "./beam/types.ts";
 import { resolveConfiguration } from "./configuration.ts";
 import type { Configuration, ConfigurationInput } from "./configuration-schema.ts";
 import { Emitter } from "./emitter.ts";
 import { ErlangNodes } from "./erlang/erlang-nodes.ts";
-import type { BeamCarrier, ErlangNews } from "./erlang/types.ts";
+import type { ErlangNews } from "./erlang/types.ts";
 import { loadExportedFiles } from "./exported-files.ts";
 import { openIdentity } from "./identity.ts";
 import { Links, type LinksStats } from "./links/index.ts";
 import { type Log, silentLog } from "./log.ts";
-import { logCrash, logErlangNews, logLinkNews } from "./log-events.ts";
+import { logBeamNews, logCrash, logErlangNews, logLinkNews } from "./log-events.ts";
 import { ProcessDriver } from "./process-driver.ts";
 import { keepRenewed } from "./renewal.ts";
 import { Ways } from "./ways.ts";
@@ -46,8 +50,8 @@ export type MaculaNodeOptions = Omit<ConfigurationInput, "name" | "log"> & {
   readonly logger?: Log;
   /** Gets what processes print whose group leader is this node. Default: discarded. */
   readonly print?: (text: string) => void;
-  /** Brings BEAM nodes that are attached to Macula nodes. Default: none. @internal */
-  readonly carrier?: BeamCarrier;
+  /** The node was started for BEAM nodes: told when the last has gone (`true`), and when one has come. They may start it again. */
+  readonly onBeamIdle?: (idle: boolean) => void;
 };
 
 /** What a node tells its program. */
@@ -75,6 +79,7 @@ interface Parts {
   readonly stopRenewal: () => void;
   readonly log: Log;
   readonly print: ((text: string) => void) | undefined;
+  readonly onBeamIdle: ((idle: boolean) => void) | undefined;
 }
 
 /**
@@ -98,9 +103,12 @@ export class MaculaNode implements AsyncDisposable {
   readonly #ways: Ways;
   readonly #driver: ProcessDriver;
   readonly #events = new Emitter<MaculaNodeEvents>((thrown, event) => this.#onListenerThrew(thrown, event));
+  readonly #onBeamIdle: ((idle: boolean) => void) | undefined;
+  #carrier: Carrier | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor({ name, configuration, identity, endpoint, stopRenewal, log, print }: Parts) {
+  private constructor(parts: Parts) {
+    const { name, configuration, identity, endpoint, stopRenewal, log, print } = parts;
     this.name = name;
     this.nodeId = identity.nodeId;
     this.realm = configuration.realm;
@@ -108,6 +116,7 @@ export class MaculaNode implements AsyncDisposable {
     this.#endpoint = endpoint;
     this.#stopRenewal = stopRenewal;
     this.#log = log;
+    this.#onBeamIdle = parts.onBeamIdle;
     const creation = 1 + systemRandom.integer(0xffff_ffff);
     const { links, processes } = configuration;
     this.#links = new Links({
@@ -146,6 +155,11 @@ export class MaculaNode implements AsyncDisposable {
       onNews: (news) => this.#onErlangNews(news),
     });
     this.#ways = new Ways(this.#links, this.#erlang, name);
+    endpoint.onConnection = (connection) => {
+      if (connection.alpn !== distAlpn) this.#links.onConnection(connection);
+      else if (this.#carrier === undefined) connection.close(0, "the node is not ready");
+      else this.#carrier.onConnection(connection);
+    };
     this.#driver = new ProcessDriver(
       {
         node: name,
@@ -165,7 +179,7 @@ export class MaculaNode implements AsyncDisposable {
    * @throws MeshError `CONFIGURATION` naming a wrong setting, a file that others can read, a port in use, or a missing epmd.
    */
   static async start(options: MaculaNodeOptions): Promise<MaculaNode> {
-    const { logger: log = silentLog, print, carrier, ...settings } = options;
+    const { logger: log = silentLog, print, onBeamIdle, ...settings } = options;
     const configuration = resolveConfiguration(settings);
     const wanted = parseNodeName(options.name);
     const modules = await loadExportedFiles(configuration.exports);
@@ -176,14 +190,15 @@ export class MaculaNode implements AsyncDisposable {
       port: configuration.port ?? wanted.port,
       identity,
       trust,
+      alpn: [defaultAlpn, distAlpn],
       connectionsMax: 2 * configuration.links.linksMax,
       handshakeTimeoutMs: configuration.links.handshakeTimeoutMs,
       handshakesPerAddressMax: configuration.links.inboundPerAddressMax,
       // Bytes of a lane that stands still count for the whole link: half of all lanes may, and the others still go on.
       streamWindowBytes: 2 << 20,
       connectionWindowBytes: 128 << 20,
-      // A link has one, for control; each that is allowed takes memory from the start.
-      bidirectionalStreamsMax: 8,
+      // A link has one, for control, a tunnel one for each pair of BEAM nodes; each that is allowed takes memory from the start.
+      bidirectionalStreamsMax: 32,
       unidirectionalStreamsMax: peerLanesMax,
     });
     endpoint.onError = (error) => log.error({ error: error.message, stack: error.stack }, "quic.error");
@@ -195,11 +210,25 @@ export class MaculaNode implements AsyncDisposable {
     });
     // Port 0 in the name: the name has to say where the node is found.
     const name = formatNodeName(wanted.port === 0 ? { ...wanted, port: endpoint.address.port } : wanted);
-    const node = new MaculaNode({ name, configuration, identity, endpoint, stopRenewal, log, print });
+    const node = new MaculaNode({
+      name,
+      configuration,
+      identity,
+      endpoint,
+      stopRenewal,
+      log,
+      print,
+      onBeamIdle,
+    });
+    try {
+      await node.#openCarrier(configuration);
+    } catch (error) {
+      await node.close();
+      throw error;
+    }
     for (const [module, functions] of modules) node.exportModule(module, functions);
     try {
       if (configuration.epmd) await node.#erlang.listen(node.#runtime, configuration.erlangHost);
-      if (carrier !== undefined) await node.#erlang.carry(node.#runtime, carrier);
     } catch (error) {
       await node.close();
       throw error;
@@ -369,6 +398,12 @@ export class MaculaNode implements AsyncDisposable {
     this.#runtime.setGroupLeader(leader, of);
   }
 
+  /** Connections to the distribution of Erlang and Elixir nodes, those attached here and those behind other Macula nodes. */
+  get beam(): BeamCarrier {
+    assert(this.#carrier !== undefined, "a node is given out before its carrier is open");
+    return this.#carrier;
+  }
+
   // --- Life ---
 
   stats(): MaculaNodeStats {
@@ -414,8 +449,35 @@ export class MaculaNode implements AsyncDisposable {
     // First the processes: their last signals still travel.
     this.#driver.close();
     await Promise.all([this.#erlang.close(), this.#links.close()]);
+    await this.#carrier?.close();
     await this.#endpoint.close();
     this.#log.info({ name: this.name }, "node.stopped");
+  }
+
+  async #openCarrier({ beam, stateDir }: Configuration): Promise<void> {
+    const { port } = parseNodeName(this.name);
+    const setup: CarrierSetup = {
+      name: this.name,
+      port,
+      endpoint: this.#endpoint,
+      random: systemRandom,
+      managed: this.#onBeamIdle !== undefined,
+      onNews: (news) => logBeamNews(this.#log, news),
+      ...(this.#onBeamIdle && { onIdle: this.#onBeamIdle }),
+    };
+    try {
+      const attach = beam.attach === "on" && stateDir !== null;
+      this.#carrier = await Carrier.open({
+        ...setup,
+        ...(attach && { socketPath: beamSocketPath(stateDir, port) }),
+      });
+    } catch (error) {
+      // Without BEAM nodes it is of no use, if it was started for them.
+      if (this.#onBeamIdle !== undefined) throw error;
+      this.#log.warn({ error: toError(error).message }, "beam.unavailable");
+      this.#carrier = await Carrier.open(setup);
+    }
+    this.#erlang.carry(this.#runtime, this.#carrier);
   }
 
   #onProcessOutput(output: ProcessOutput): void {

@@ -1,4 +1,4 @@
-import type { MeshError } from "../base/errors.ts";
+import { MeshError } from "../base/errors.ts";
 import { canonicalNodeName } from "../base/node-name.ts";
 import { isPortless } from "../erlang/index.ts";
 import type { Signal, SignalSink } from "../process/signals.ts";
@@ -109,7 +109,11 @@ export class Ways implements SignalSink {
       // It cannot all go on, so nothing does: the senders are told that the node is not reached.
       distribution.disconnect(name);
     }
-    return connected;
+    return connected.catch((thrown: unknown) => {
+      const failure = thrown as MeshError;
+      if (failure.code !== "PEER_UNREACHABLE") throw failure;
+      throw new MeshError("WRONG_NODE", `${error.message}, and ${failure.message}`, { cause: failure });
+    });
   }
 
   #routeOf(node: string): ErlangRoute | undefined {

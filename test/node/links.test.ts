@@ -38,6 +38,22 @@ describe("DESIGN §5: links on real sockets", () => {
     }
   });
 
+  test("another name at the address of a linked node is the wrong node, whoever dialled the link", async () => {
+    await using alice = await LinkNode.start({ name: "alice" });
+    await using bob = await LinkNode.start({ name: "bob" });
+    await alice.links.connect(bob.name);
+    await expect(alice.links.connect(bob.name.replace("bob", "other"))).rejects.toMatchObject({
+      code: "WRONG_NODE",
+      message: expect.stringContaining(`${bob.name} is there`) as unknown,
+    });
+    await bob.until(() => bob.links.connected().length === 1);
+    await expect(bob.links.connect(alice.name.replace("alice", "other"))).rejects.toMatchObject({
+      code: "WRONG_NODE",
+    });
+    expect(alice.links.connected()).toEqual([bob.name]);
+    expect(bob.links.connected()).toEqual([alice.name]);
+  });
+
   test("both dial at once: one link, everything arrives once and in order", async () => {
     for (let round = 0; round < 10; round++) {
       await using alice = await LinkNode.start({ name: "alice" });

@@ -1,121 +1,118 @@
-import type { Duplex } from "node:stream";
-import { expect, test } from "vitest";
-import { MeshError } from "../../src/base/errors.ts";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { atom, type Pid, type Tuple, tuple } from "../../src/etf/index.ts";
-import { epmdLookUp } from "../../src/io/epmd.ts";
-import { connectTcp } from "../../src/io/tcp.ts";
-import type { BeamCarrier } from "../../src/node/erlang/types.ts";
+import type { MaculaNode } from "../../src/node/macula-node.ts";
 import { run } from "../node/support/nodes.ts";
+import { type BeamNode, openWorld, type World } from "./support/beam-node.ts";
 import { describeWithErlang } from "./support/erlang.ts";
-import { startErlang, startMacula, useErlangWorld } from "./support/erlang-world.ts";
 
 /*
- * BEAM nodes behind Macula nodes, with a carrier that brings bytes to their listeners by TCP: which way a name is reached,
- * and that nothing is lost or reordered while that is found out.
+ * TypeScript processes and Erlang processes whose nodes run their distribution through Macula, as `macula beam` sets them up:
+ * which way a name is reached, that nothing is lost or reordered while that is found out, and that a Macula node is a node
+ * like any other to them.
  */
+describeWithErlang("TypeScript nodes among Erlang nodes that use Macula", () => {
+  let world: World;
+  /** Has an Erlang node attached. */
+  let there: MaculaNode;
+  let erlang: BeamNode;
+  let node: MaculaNode;
 
-/** Knows where the listener of every stock node of these tests is. */
-class TcpCarrier implements BeamCarrier {
-  onLocal: BeamCarrier["onLocal"];
-  readonly opened: string[] = [];
-  readonly attached: string[] = [];
+  beforeAll(async () => {
+    world = openWorld();
+    [there, node] = await Promise.all([world.macula(), world.macula({ beam: { attach: "off" } })]);
+    erlang = await world.beam(`erlang@localhost:${there.name.split(":").at(-1)}`);
+  });
 
-  nodes(): readonly string[] {
-    return this.attached;
-  }
+  afterAll(() => world.close());
 
-  async open(node: string, options: { readonly signal?: AbortSignal } = {}): Promise<Duplex> {
-    this.opened.push(node);
-    const [name = ""] = node.split("@");
-    return connectTcp("127.0.0.1", await epmdLookUp(name), options.signal);
-  }
-}
-
-describeWithErlang("a BEAM node behind another Macula node", () => {
-  useErlangWorld();
-
-  test("the link finds another Macula node there, the carrier is asked, and what waited arrives in order", async () => {
-    const carrier = new TcpCarrier();
-    const [there, node] = await Promise.all([
-      startMacula({ name: "macula@localhost:0", epmd: false }),
-      startMacula({ epmd: false, carrier }),
-    ]);
-    const port = there.address.port;
-    const beam = `beam@localhost:${port}`;
-    const erlang = await startErlang(beam);
+  test("a link finds another Macula node there, the Erlang node is asked for, and what waited arrives in order", async () => {
     await erlang.eval("register(here, self())");
-    const here = { name: "here", node: beam };
+    const here = { name: "here", node: erlang.name };
     // All of this is sent before anybody knows what that node is; one message is in many fragments.
-    const big = "x".repeat(3 << 20);
     node.send(here, 1);
-    node.send(here, big);
+    node.send(here, "x".repeat(3 << 20));
     node.send(here, "text");
     node.send(here, Uint8Array.of(255, 2));
-    const call = node.rpc(beam, "erlang", "node", []);
+    const call = node.rpc(erlang.name, "erlang", "node", []);
     const spawned = run(node, async (self) => {
-      const pid = await self.spawnOn(beam, "erlang", "exit", [atom("done")], { monitor: true });
+      const pid = await self.spawnOn(erlang.name, "erlang", "exit", [atom("done")], { monitor: true });
       return [pid.node, ((await self.receive()) as Tuple).elements[4]];
     });
-    const connected = node.connect(beam);
+    const connected = node.connect(erlang.name);
     for (let index = 0; index < 100; index++) node.send(here, tuple(atom("n"), index));
     expect(await connected).toBe(true);
-    expect(await call).toBe(atom(beam));
-    expect(await spawned).toEqual([beam, atom("done")]);
-    expect(carrier.opened).toEqual([beam]);
+    expect(await call).toBe(atom(erlang.name));
+    expect(await spawned).toEqual([erlang.name, atom("done")]);
     expect(
-      await erlang.show(
-        "R = fun() -> receive X -> X after 5000 -> timeout end end, [R(), byte_size(R()), R(), R()] ++ [[N || {n, N} <- [R() || _ <- lists:seq(1, 100)]] =:= lists:seq(0, 99)]",
+      await erlang.eval(
+        `R = fun() -> receive X -> X end end, First = [R(), byte_size(R()), R(), R()],
+         First ++ [[N || {n, N} <- [R() || _ <- lists:seq(1, 100)]] =:= lists:seq(0, 99)]`,
       ),
     ).toBe('[1,3145728,<<"text">>,<<255,2>>,true]');
-    expect(node.nodes()).toEqual([beam]);
+    expect(node.nodes()).toEqual([erlang.name]);
+    expect(await erlang.eval("nodes()")).toBe(`['${node.name}']`);
     // The Macula node there is another node, with a link of its own.
     expect(await node.connect(there.name)).toBe(true);
-    expect(node.nodes().sort()).toEqual([beam, there.name].sort());
-    expect(await node.ping(beam)).toMatchObject({ rttMs: expect.any(Number) as unknown });
+    expect(node.nodes().sort()).toEqual([erlang.name, there.name].sort());
+    expect(await node.ping(erlang.name)).toMatchObject({ rttMs: expect.any(Number) as unknown });
   });
 
-  test("a BEAM node attached here is reached without a dial; one without a port is called with 4433 here", async () => {
-    const carrier = new TcpCarrier();
-    const node = await startMacula({ epmd: false, carrier });
-    const erlang = await startErlang("plain@localhost");
-    carrier.attached.push("plain@localhost");
-    node.exportModule("m", { same: (pid: Pid) => [pid, pid.node] });
-    expect(await node.connect("plain@localhost")).toBe(true);
-    expect(node.nodes()).toEqual(["plain@localhost:4433"]);
-    // The node is nobody but plain@localhost to itself: its pids come back as they were.
-    expect(await erlang.show("nodes()")).toBe(`['${node.name}']`);
-    expect(await erlang.show(`[P, N] = rpc:call('${node.name}', m, same, [self()]), {P =:= self(), N}`)).toBe(
-      '{true,<<"plain@localhost:4433">>}',
-    );
-    const pid = (await node.rpc("plain@localhost", "erlang", "self", [])) as Pid;
-    expect(pid.node).toBe("plain@localhost:4433");
-    expect(await node.rpc(pid.node, "erlang", "node", [pid])).toBe(atom("plain@localhost"));
-    expect(node.disconnect("no name")).toBe(false);
-    expect(node.disconnect("plain@localhost")).toBe(true);
-    expect(node.nodes()).toEqual([]);
+  test("the Macula node that carries an Erlang node is a node to it, whoever connects first", async () => {
+    there.exportModule("m", { same: (pid: Pid) => [pid, pid.node], add: (a: number, b: number) => a + b });
+    expect(await erlang.eval(`net_adm:ping('${there.name}')`)).toBe("pong");
+    expect(await erlang.eval(`lists:member('${there.name}', nodes())`)).toBe("true");
+    expect(await erlang.eval(`rpc:call('${there.name}', m, add, [1, 2])`)).toBe("3");
+    expect(
+      await erlang.eval(`{badrpc, {'EXIT', {undef, _}}} = rpc:call('${there.name}', m, no, []), ok`),
+    ).toBe("ok");
+    expect(
+      await erlang.eval(`[P, N] = rpc:call('${there.name}', m, same, [self()]), {P =:= self(), N}`),
+    ).toBe(`{true,<<"${erlang.name}">>}`);
+    expect(there.nodes()).toContain(erlang.name);
+    expect(there.disconnect(erlang.name)).toBe(true);
+    expect(await there.connect(erlang.name)).toBe(true);
+    expect(await there.rpc(erlang.name, "erlang", "abs", [-3])).toBe(3);
   });
 
-  test("whom the carrier does not reach either is unreachable, and everybody is told", async () => {
-    const carrier = new TcpCarrier();
-    carrier.open = () => Promise.reject(new MeshError("PEER_UNREACHABLE", "no such BEAM node there"));
-    const [there, node] = await Promise.all([
-      startMacula({ name: "macula@localhost:0", epmd: false }),
-      startMacula({ epmd: false, carrier }),
-    ]);
-    const beam = `gone@localhost:${there.address.port}`;
+  test("an Erlang node that is killed is down at once: exits, monitors, nodedown", async () => {
+    const other = await world.beam(`other@localhost:${there.name.split(":").at(-1)}`);
     const told = run(node, async (self) => {
-      self.monitorNode(beam);
-      const ref = self.monitor({ name: "x", node: beam });
-      const messages = [(await self.receive()) as Tuple, (await self.receive()) as Tuple];
-      return { ref, messages };
+      self.trapExit = true;
+      const pid = await self.spawnOn(other.name, "timer", "sleep", [100_000], { link: true });
+      self.monitorNode(other.name);
+      const ref = self.monitor(pid);
+      await other.kill();
+      const messages: Tuple[] = [];
+      while (messages.length < 3) messages.push((await self.receive()) as Tuple);
+      return { pid, ref, messages };
     });
-    await expect(node.ping(beam)).rejects.toMatchObject({
-      code: "PEER_UNREACHABLE",
-      message: "no such BEAM node there",
+    const { pid, ref, messages } = await told;
+    expect(messages).toContainEqual(tuple(atom("EXIT"), pid, atom("noconnection")));
+    expect(messages).toContainEqual(tuple(atom("DOWN"), ref, atom("process"), pid, atom("noconnection")));
+    expect(messages).toContainEqual(tuple(atom("nodedown"), atom(other.name)));
+    expect(node.nodes()).not.toContain(other.name);
+  });
+
+  test("a name that neither is there nor is attached there is the wrong node, and everybody is told", async () => {
+    const gone = `gone@${there.name.split("@")[1]}`;
+    const told = run(node, async (self) => {
+      self.monitorNode(gone);
+      self.monitor({ name: "x", node: gone });
+      return [(await self.receive()) as Tuple, (await self.receive()) as Tuple];
     });
-    const { messages } = await told;
-    expect(messages.map(({ elements: [tag] }) => tag)).toEqual([atom("DOWN"), atom("nodedown")]);
-    await expect(node.rpc(beam, "m", "f", [])).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
-    expect(await node.connect(beam)).toBe(false);
+    await expect(node.ping(gone)).rejects.toMatchObject({
+      code: "WRONG_NODE",
+      message: expect.stringMatching(/macula@.* and .*gone@/) as unknown,
+    });
+    expect((await told).map(({ elements: [tag] }) => tag)).toEqual([atom("DOWN"), atom("nodedown")]);
+    await expect(node.rpc(gone, "m", "f", [])).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+    expect(await node.connect(gone)).toBe(false);
+  });
+
+  test("another Erlang cookie is refused by the side that is asked, and said on both", async () => {
+    const stranger = await world.macula({ erlangCookie: "another" });
+    expect(await stranger.connect(erlang.name)).toBe(false);
+    expect(await erlang.connect(stranger.name)).toBe("false");
+    expect(stranger.nodes()).not.toContain(erlang.name);
   });
 });

@@ -87,6 +87,8 @@ export class ErlangConnection {
     stream.on("error", (error) => this.#onStreamEnded(error));
     stream.on("end", () => this.#onStreamEnded(undefined));
     stream.on("close", () => this.#onStreamEnded(undefined));
+    // Whoever had it before may have paused it.
+    stream.resume();
     if (dials) this.#tell({ type: "start" });
     this.#user.onTouched(this);
   }

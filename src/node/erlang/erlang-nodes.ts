@@ -1,16 +1,19 @@
+import type { Duplex } from "node:stream";
+import { toError } from "../../base/errors.ts";
 import { canonicalNodeName, parseNodeName } from "../../base/node-name.ts";
 import { CarrierNames, startErlangServices, stockNames } from "../../erlang/index.ts";
 import { erlangDigest, readErlangCookie } from "../../io/erlang-cookie.ts";
 import { loopbackOf } from "../../io/tcp.ts";
 import type { ProcessRuntime } from "../../process/index.ts";
+import type { BeamCarrier } from "../beam/types.ts";
 import type { Log } from "../log.ts";
 import { Distribution, type DistributionSetup } from "./distribution.ts";
 import { StockListener, stockRoute } from "./stock-listener.ts";
-import type { BeamCarrier, ErlangRoute } from "./types.ts";
+import type { ErlangRoute } from "./types.ts";
 
 export interface ErlangNodesSetup extends Omit<DistributionSetup, "digest"> {
   readonly log: Log;
-  /** Given by the user. Default: what is in `~/.erlang.cookie`, read when the first of the ways is opened. */
+  /** Given by the user. Default: what is in `~/.erlang.cookie`, read when the first Erlang node is to do with. */
   readonly cookie: string | undefined;
 }
 
@@ -62,16 +65,33 @@ export class ErlangNodes {
     this.#setup.log.info({ name: names.own, port: this.#listener.port, address }, "erlang.listening");
   }
 
-  /** Opens the way to and from the nodes of a carrier. @throws MeshError `CONFIGURATION`: no cookie. */
-  async carry(runtime: ProcessRuntime, carrier: BeamCarrier): Promise<void> {
-    await this.#prepare(runtime);
+  /**
+   * Opens the way to and from the nodes of a carrier. What that needs is prepared when the first of them is to do with: most
+   * Macula nodes never meet one, and are to make no Erlang cookie.
+   */
+  carry(runtime: ProcessRuntime, carrier: BeamCarrier): void {
     const names = new CarrierNames(this.#setup.name, canonicalNodeName);
     const route: ErlangRoute = {
       names,
-      open: (node, signal) => carrier.open(names.toPeer(node), { signal }),
+      open: async (node, signal) => {
+        await this.#prepare(runtime);
+        return await carrier.open(names.toPeer(node), { signal });
+      },
     };
     this.#carrier = { carrier, route };
-    carrier.onLocal = (stream, from) => this.distribution.accept(stream, route, from);
+    carrier.onLocal = (stream, from) => void this.#accept(runtime, route, stream, from);
+  }
+
+  async #accept(runtime: ProcessRuntime, route: ErlangRoute, stream: Duplex, from: string): Promise<void> {
+    // It may break while nobody listens yet.
+    stream.on("error", () => undefined);
+    try {
+      await this.#prepare(runtime);
+      this.distribution.accept(stream, route, from);
+    } catch (thrown) {
+      this.#setup.log.error({ from, error: toError(thrown).message }, "erlang.unavailable");
+      stream.destroy();
+    }
   }
 
   async close(): Promise<void> {

@@ -23,19 +23,3 @@ export type ErlangNews =
       readonly address: string;
       readonly error: MeshError;
     };
-
-/**
- * What carries distribution connections of BEAM nodes through Macula, as far as this node's own distribution needs it:
- * the BEAM nodes attached to this Macula node, and to others.
- */
-export interface BeamCarrier {
-  /**
-   * A byte stream to the distribution listener of `node`, a BEAM node attached here or behind another Macula node.
-   * @throws MeshError (rejection) `PEER_UNREACHABLE`, `TIMEOUT`, `WRONG_REALM`, …
-   */
-  open(node: string, options?: { readonly signal?: AbortSignal }): Promise<Duplex>;
-  /** Somebody wants the distribution listener of this Macula node itself. `undefined`: it has none. */
-  onLocal: ((stream: Duplex, from: string) => void) | undefined;
-  /** BEAM nodes attached here. */
-  nodes(): readonly string[];
-}

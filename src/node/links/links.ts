@@ -91,7 +91,6 @@ export class Links implements SignalSink {
       else item.tick(now);
     });
     this.#user = this.#connectionUser();
-    setup.endpoint.onConnection = (connection) => this.#onConnection(connection);
     setup.endpoint.onIncomingFailed = (error) => this.#onIncomingFailed(error);
   }
 
@@ -300,7 +299,8 @@ export class Links implements SignalSink {
 
   // Connections.
 
-  #onConnection(transport: QuicConnection): void {
+  /** Takes a connection of a peer, of ALPN `macula/1.0`. */
+  onConnection(transport: QuicConnection): void {
     const number = this.#pool.number();
     if (this.#closing) {
       transport.close(0, "the node is closing");
@@ -377,7 +377,8 @@ export class Links implements SignalSink {
     return {
       onIntroduced: ({ number }, peer, early) =>
         this.#tellPool({ type: "introduced", connection: number, peer, early }),
-      onEstablished: ({ number }) => this.#tellPool({ type: "established", connection: number }),
+      onEstablished: ({ number, transport: { peerNodeId: nodeId } }) =>
+        this.#tellPool({ type: "established", connection: number, nodeId }),
       onComplete: ({ number }, peer) => this.#tellPool({ type: "complete", connection: number, peer }),
       onFrame: (connection, incoming, frame, now) => this.#onFrame(connection, incoming, frame, now),
       onAnswered: (connection, rttMs) => this.#onAnswered(connection, rttMs),

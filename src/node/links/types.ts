@@ -46,7 +46,7 @@ export type LinkNews =
     };
 
 export interface LinksSetup {
-  /** Owned by the caller. Its `onConnection` and `onIncomingFailed` belong to the links from now on. */
+  /** Owned by the caller, who passes on its connections. Its `onIncomingFailed` belongs to the links from now on. */
   readonly endpoint: QuicEndpoint;
   readonly nodeId: NodeId;
   /** name@host:port. */

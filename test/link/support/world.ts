@@ -249,7 +249,7 @@ export class World {
         const other = { nodeId: peer.node.nodeId, publicKey: peer.node.key };
         if (end.role === "listener")
           this.tell(node, { type: "inbound", connection: number, address: peer.node.name });
-        this.tell(node, { type: "established", connection: number });
+        this.tell(node, { type: "established", connection: number, nodeId: other.nodeId });
         handshake.handle({ type: "established", peer: other }, this.now);
         handshake.handle({ type: "start" }, this.now);
         break;

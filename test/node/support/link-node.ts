@@ -58,6 +58,7 @@ export class LinkNode implements AsyncDisposable {
       },
       ...options.setup,
     });
+    endpoint.onConnection = (connection) => this.links.onConnection(connection);
   }
 
   static async start(options: LinkNodeOptions = {}): Promise<LinkNode> {
