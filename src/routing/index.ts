@@ -1,0 +1,13 @@
+export { type Delivery, Forwarder, type ForwarderInput, type ForwarderOutput } from "./forwarder.ts";
+export { type ForwarderOptions, resolveForwarderOptions } from "./options.ts";
+export {
+  decodeFailure,
+  decodePacket,
+  encodeFailure,
+  encodePacket,
+  type Failure,
+  type FailureReason,
+  markOf,
+  type Packet,
+  packetProtocol,
+} from "./packet.ts";
