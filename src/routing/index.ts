@@ -1,4 +1,5 @@
 export { type Delivery, Forwarder, type ForwarderInput, type ForwarderOutput } from "./forwarder.ts";
+export { aes128Gcm, type SealContext, setUpReceiver, setUpSender } from "./hpke.ts";
 export { type ForwarderOptions, resolveForwarderOptions } from "./options.ts";
 export {
   decodeFailure,
@@ -11,3 +12,4 @@ export {
   type Packet,
   packetProtocol,
 } from "./packet.ts";
+export type { EphemeralKey, SealCrypto } from "./seal-crypto.ts";
