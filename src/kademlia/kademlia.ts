@@ -59,7 +59,7 @@ export type KademliaOutput =
       readonly ids: readonly NodeId[];
       readonly queries: number;
     }
-  /** Stored with so many nodes; when this is 0 nobody will find it until the next attempt. */
+  /** Given to so many nodes, perhaps this one among them. */
   | { readonly type: "published"; readonly kind: number; readonly key: Point; readonly copies: number }
   /** Too many lookups, or records of our own. */
   | { readonly type: "refused"; readonly input: KademliaInput; readonly error: MeshError };
@@ -340,27 +340,20 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
 
   #storeNearest(record: DirectoryRecord, closest: readonly NodeId[], now: Instant): void {
     const { self } = this.#setup;
-    const targets = closest.slice(0, this.#options.bucketSize);
-    const last = targets.at(-1);
-    let copies = targets.length;
-    if (
-      last === undefined ||
-      compareDistance(record.key, self, last) < 0 ||
-      copies < this.#options.bucketSize
-    ) {
-      this.#keep(record, self, record.ttlMs, now);
-      copies++;
-    }
+    const nearest = [...closest, self].sort((a, b) => compareDistance(record.key, a, b));
+    const targets = nearest.slice(0, this.#options.bucketSize);
     const keepMs = record.ttlMs;
     for (const to of targets) {
-      this.#send(to, {
-        type: "store",
-        id: this.#requests.add(to, undefined, now),
-        keepMs,
-        records: [record.bytes],
-      });
+      if (to === self) this.#keep(record, self, keepMs, now);
+      else
+        this.#send(to, {
+          type: "store",
+          id: this.#requests.add(to, undefined, now),
+          keepMs,
+          records: [record.bytes],
+        });
     }
-    this.#outputs.push({ type: "published", kind: record.kind, key: record.key, copies });
+    this.#outputs.push({ type: "published", kind: record.kind, key: record.key, copies: targets.length });
   }
 
   /** Read repair, and a copy on the path: for a shorter time the farther it is from the key. */
@@ -444,9 +437,10 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
         const record = this.#read(bytes, now);
         if (record !== undefined && record.key === task.lookup.target) records.push(record);
       }
+      const before = task.holders.get(from)?.size ?? 0;
       const had = this.#collect(task, from, records);
       // Whoever says that there is more and gives nothing new is not asked again.
-      if (message.more && records.length > 0 && had < foundMax && task.records.size < foundMax) {
+      if (message.more && had > before && had < foundMax && task.records.size < foundMax) {
         this.#ask(task, from, had, now);
         return;
       }
