@@ -7,6 +7,8 @@ import {
   type ECDH,
 } from "node:crypto";
 import { MeshError } from "../base/errors.ts";
+import { nodeIdFromBytes } from "../base/node-id.ts";
+import { publicKeyOfPoint } from "../identity/crypto.ts";
 import { type SealCrypto, sealTagBytes } from "../routing/seal-crypto.ts";
 import { sha256 } from "./crypto.ts";
 
@@ -27,7 +29,7 @@ export function sealCrypto(privateKey: Uint8Array): SealCrypto {
   }
   return {
     publicPoint: new Uint8Array(own.getPublicKey()),
-    sha256,
+    nodeIdOf: (point) => nodeIdFromBytes(sha256(publicKeyOfPoint(point))),
     hmacSha256: (key, bytes) => new Uint8Array(createHmac("sha256", key).update(bytes).digest()),
     ephemeral: () => {
       const pair = createECDH(curve);

@@ -1,6 +1,12 @@
+export { Channels, type ChannelsInput, type ChannelsOutput } from "./channels.ts";
 export { type Delivery, Forwarder, type ForwarderInput, type ForwarderOutput } from "./forwarder.ts";
 export { aes128Gcm, type SealContext, setUpReceiver, setUpSender } from "./hpke.ts";
-export { type ForwarderOptions, resolveForwarderOptions } from "./options.ts";
+export {
+  type ChannelsOptions,
+  type ForwarderOptions,
+  resolveChannelsOptions,
+  resolveForwarderOptions,
+} from "./options.ts";
 export {
   decodeFailure,
   decodePacket,

@@ -1,8 +1,11 @@
+import type { NodeId } from "../base/node-id.ts";
+
 /** What sealing needs, synchronous, given by `io/seal-crypto` (or by a simulation, cheaply). P-256 throughout; points are uncompressed, 65 bytes. */
 export interface SealCrypto {
   /** The point of this node's own key. */
   readonly publicPoint: Uint8Array;
-  sha256(bytes: Uint8Array): Uint8Array;
+  /** The node whose key has this point: the SHA-256 of its SubjectPublicKeyInfo. */
+  nodeIdOf(point: Uint8Array): NodeId;
   hmacSha256(key: Uint8Array, bytes: Uint8Array): Uint8Array;
   /** A pair to be used once. */
   ephemeral(): EphemeralKey;
