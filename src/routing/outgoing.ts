@@ -34,7 +34,8 @@ type Emit = (payload: Uint8Array, variant: number) => void;
 
 const firstTimeoutMs = 1_000;
 const leastTimeoutMs = 200;
-const mostTimeoutMs = 4_000;
+/** Each try takes another way, so it is worth while to try often before giving up; a second is longer than most ways. */
+const mostTimeoutMs = 1_000;
 /** How soon it is tried again when somebody on the way said why it went no further. */
 const hintMs = 250;
 const firstWindow = 16;
@@ -211,8 +212,7 @@ export class Outgoing {
       this.#varianceMs += (Math.abs(this.#smoothMs - roundTripMs) - this.#varianceMs) / 4;
       this.#smoothMs += (roundTripMs - this.#smoothMs) / 8;
     }
-    const timeoutMs = this.#smoothMs + 4 * this.#varianceMs;
-    this.#timeoutMs = Math.min(mostTimeoutMs, Math.max(leastTimeoutMs, timeoutMs));
+    this.#timeoutMs = Math.max(leastTimeoutMs, this.#smoothMs + 4 * this.#varianceMs);
   }
 
   #slower(): void {
@@ -253,7 +253,8 @@ export class Outgoing {
     let late = false;
     for (const sent of this.#sent.values()) {
       // Doubled each time, RFC 6298 §5.5.
-      const waitMs = Math.min(mostTimeoutMs, this.#timeoutMs * 2 ** (sent.tries - 1));
+      const most = Math.max(mostTimeoutMs, this.#timeoutMs);
+      const waitMs = Math.min(most, this.#timeoutMs * 2 ** (sent.tries - 1));
       if (sent.arrived || now - sent.at < waitMs) continue;
       late = true;
       sent.at = now;
