@@ -2,7 +2,7 @@ import { MeshError } from "../base/errors.ts";
 import { Atom, atom, decode, encode } from "../etf/index.ts";
 
 /*
- * LINK_USE (0x20), over the link that it is about: one atom with its version byte.
+ * LINK_USE (0x24), over the link that it is about: one atom with its version byte.
  *
  *   wanted     the sender needs the link
  *   unwanted   it does not, and leaves the link to the receiver

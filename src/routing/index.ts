@@ -1,9 +1,10 @@
+export { decodeChannelPacket, encodeChannelPacket } from "./channel-packets.ts";
 export { Channels, type ChannelsInput, type ChannelsOutput } from "./channels.ts";
-export { type Delivery, Forwarder, type ForwarderInput, type ForwarderOutput } from "./forwarder.ts";
-export { aes128Gcm, type SealContext, setUpReceiver, setUpSender } from "./hpke.ts";
+export { decodeFence, encodeFence } from "./fence.ts";
+export { Forwarder, type ForwarderInput, type ForwarderOutput } from "./forwarder.ts";
+export { aes128Gcm, setUpReceiver, setUpSender } from "./hpke.ts";
 export {
   type ChannelsOptions,
-  type ForwarderOptions,
   resolveChannelsOptions,
   resolveForwarderOptions,
 } from "./options.ts";
@@ -12,10 +13,6 @@ export {
   decodePacket,
   encodeFailure,
   encodePacket,
-  type Failure,
-  type FailureReason,
-  markOf,
-  type Packet,
   packetProtocol,
 } from "./packet.ts";
-export type { EphemeralKey, SealCrypto } from "./seal-crypto.ts";
+export type { SealCrypto } from "./seal-crypto.ts";

@@ -21,7 +21,7 @@ import type { HostContext, HostInput, HostOutput, SimulatedHost } from "../../..
 import { standInSeal } from "./stand-in-seal.ts";
 
 /** What precedes a payload on a link: the types of the wire protocol. */
-const frame = { linkUse: 0x20, forward: 0x28, busy: 0x29, fence: 0x2a, signal: 0x03 } as const;
+const frame = { linkUse: 0x24, forward: 0x28, busy: 0x29, fence: 0x2a, signal: 0x03 } as const;
 
 /** What the test wants to know. */
 export interface Watcher {
