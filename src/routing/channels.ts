@@ -76,7 +76,9 @@ interface Peer {
   linkWanted: boolean;
 }
 
+/** How often channels are looked at while messages are under way, and while none are. */
 const pulseMs = 50;
+const idlePulseMs = 1_000;
 const trafficMs = 10_000;
 
 /**
@@ -100,6 +102,7 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
   readonly #agreements: Rates;
   readonly #budget: ReorderBudget;
   #incoming = 0;
+  #busy = false;
   readonly #counters = { malformed: 0, forged: 0, replayed: 0, limited: 0, unknown: 0, early: 0 };
 
   constructor(options: Required<ChannelsOptions>, crypto: SealCrypto, random: Random) {
@@ -132,9 +135,11 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
     switch (input.type) {
       case "send":
         this.#onSend(input.to, input, now);
+        this.#watch(input.to, now);
         break;
       case "packet":
         this.#onPacket(input.source, input.via, input.payload, now);
+        this.#watch(input.source, now);
         break;
       case "undeliverable":
         this.#peers.get(input.target)?.outgoing?.onFailure(input.reason, input.mark, now);
@@ -144,6 +149,7 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
         break;
       case "linkDown":
         this.#onLinkDown(input.id, now);
+        this.#watch(input.id, now);
         break;
       case "fence":
         this.#onFence(input.from, input.payload);
@@ -160,9 +166,6 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
       default:
         input satisfies never;
     }
-    if (this.#peers.size > 0 && !this.#timers.has("pulse")) this.#timers.set("pulse", after(now, pulseMs));
-    if (this.#peers.size > 0 && !this.#timers.has("traffic"))
-      this.#timers.set("traffic", after(now, trafficMs));
   }
 
   poll(): ChannelsOutput | undefined {
@@ -236,6 +239,7 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
       peer.outgoing.push(waiting, now);
     }
     peer.heldBytes = 0;
+    this.#forgetUnused(peer);
   }
 
   #onFence(from: NodeId, payload: Uint8Array): void {
@@ -412,10 +416,37 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
 
   // Time.
 
+  /** Looks at the peer often while something is under way to it, seldom while a channel may become idle, else never. */
+  #watch(id: NodeId, now: Instant): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    const busy = peer.outgoing !== undefined && !peer.outgoing.idle;
+    if (busy && !this.#busy) {
+      this.#busy = true;
+      this.#timers.set("pulse", after(now, pulseMs));
+    } else if (peer.outgoing ?? peer.active ?? peer.pending) {
+      if (!this.#timers.has("pulse")) this.#timers.set("pulse", after(now, idlePulseMs));
+    }
+    if (peer.sentLately > 0 && !this.#timers.has("traffic"))
+      this.#timers.set("traffic", after(now, trafficMs));
+  }
+
   #onTick(now: Instant): void {
     const due = this.#timers.expire(now);
-    if (due.includes("pulse")) for (const peer of this.#peers.values()) this.#pulse(peer, now);
-    if (due.includes("traffic")) for (const peer of this.#peers.values()) this.#weighTraffic(peer);
+    if (due.includes("pulse")) {
+      this.#busy = false;
+      for (const peer of this.#peers.values()) {
+        this.#pulse(peer, now);
+        this.#watch(peer.id, now);
+      }
+    }
+    if (due.includes("traffic")) {
+      for (const peer of this.#peers.values()) {
+        this.#weighTraffic(peer);
+        if (peer.linkWanted) this.#timers.set("traffic", after(now, trafficMs));
+        this.#forgetUnused(peer);
+      }
+    }
   }
 
   #pulse(peer: Peer, now: Instant): void {
@@ -430,6 +461,10 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
       incoming.close();
       this.#incoming--;
     }
+    this.#forgetUnused(peer);
+  }
+
+  #forgetUnused(peer: Peer): void {
     const used = peer.linked || peer.paused || peer.linkWanted || peer.outgoing !== undefined;
     if (!used && peer.active === undefined && peer.pending === undefined) this.#peers.delete(peer.id);
   }
