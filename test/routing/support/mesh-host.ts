@@ -49,10 +49,9 @@ export class MeshHost implements SimulatedHost {
   constructor(context: HostContext, watcher: Watcher, members = new Members()) {
     this.id = context.id;
     this.#watcher = watcher;
-    const seal = { ...standInSeal(context.random), nodeIdOf: watcherIds(this, watcher) };
     this.ring = new Ring(context.id, resolveRingOptions(), context.random, members);
     this.forwarder = new Forwarder(context.id, resolveForwarderOptions());
-    points.set(key(seal.publicPoint), context.id);
+    const seal = standInSeal(context.random, context.id);
     this.channels = new Channels(resolveChannelsOptions(), seal, context.random);
     this.kademlia = new Kademlia(
       {
@@ -211,12 +210,4 @@ export class MeshHost implements SimulatedHost {
       this.#toForwarder({ type: "send", target: to, protocol: packetProtocol.datagram, payload }, now);
     }
   }
-}
-
-/** Whose stand-in point it is: points are drawn at random here, ids come from the simulator. */
-const points = new Map<string, NodeId>();
-const key = (point: Uint8Array): string => point.join(",");
-
-function watcherIds(host: MeshHost, _watcher: Watcher): (point: Uint8Array) => NodeId {
-  return (point) => points.get(key(point)) ?? host.id;
 }

@@ -1,4 +1,4 @@
-import { nodeIdFromBytes } from "../../../src/base/node-id.ts";
+import { nodeIdBytes, nodeIdFromBytes } from "../../../src/base/node-id.ts";
 import type { Random } from "../../../src/base/random.ts";
 import type { SealCrypto } from "../../../src/routing/index.ts";
 import { standInCrypto } from "../../../src/sim/index.ts";
@@ -16,12 +16,13 @@ function tagged(parts: readonly Uint8Array[]): Uint8Array {
   return sha256(Uint8Array.from(parts.flatMap((part) => [part.length, ...part]))).subarray(0, 16);
 }
 
-/** Hides nothing from anybody, for simulations of many channels; what is changed is found all the same. */
-export function standInSeal(random: Random): SealCrypto {
+/** A point that begins with the node id it stands for. Hides nothing from anybody, for simulations of many channels; what is changed is found all the same. */
+export function standInSeal(random: Random, id = nodeIdFromBytes(random.bytes(32))): SealCrypto {
   const publicPoint = random.bytes(65);
+  publicPoint.set(nodeIdBytes(id));
   return {
     publicPoint,
-    nodeIdOf: (point) => nodeIdFromBytes(sha256(point)),
+    nodeIdOf: (point) => nodeIdFromBytes(point.subarray(0, 32)),
     hmacSha256: (key, bytes) => sha256(Uint8Array.of(...key, ...bytes)),
     ephemeral: () => {
       const point = random.bytes(65);
