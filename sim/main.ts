@@ -2,10 +2,21 @@
 import { writeSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { formatLogEntry, type LogEntry } from "../src/sim/index.ts";
+import { churn, crash, join, lossy, partition, pauses, stable, steady } from "./membership.ts";
 import { ping } from "./ping.ts";
 import type { Scenario, ScenarioResult } from "./scenario.ts";
 
-const scenarios: Readonly<Record<string, Scenario>> = { ping };
+const scenarios: Readonly<Record<string, Scenario>> = {
+  ping,
+  steady,
+  stable,
+  lossy,
+  pauses,
+  crash,
+  join,
+  partition,
+  churn,
+};
 
 const help = `Runs a network of simulated nodes in virtual time. The same seed gives the same history.
 

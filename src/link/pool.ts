@@ -4,6 +4,7 @@ import type { Machine } from "../base/machine.ts";
 import { type NodeId, nodeIdBytes } from "../base/node-id.ts";
 import { Queue } from "../base/queue.ts";
 import type { Random } from "../base/random.ts";
+import { Schedule } from "../base/schedule.ts";
 import { after, at, type Instant } from "../base/time.ts";
 import { Admission } from "./admission.ts";
 import { backoffMs } from "./backoff.ts";
@@ -11,7 +12,6 @@ import { type Ending, endingError } from "./codes.ts";
 import type { PoolOptions } from "./options.ts";
 import type { ConnectionNumber, PoolInput, PoolOutput, PoolPeer } from "./pool-messages.ts";
 import { type Dial, type Inbound, type Node, newLife, PoolNodes, type Up } from "./pool-nodes.ts";
-import { Schedule } from "./schedule.ts";
 
 type TimerKind = "redial" | "dial" | "grace" | "probe";
 

@@ -2,6 +2,7 @@ import type { CoreCrypto } from "../base/crypto.ts";
 import type { Machine } from "../base/machine.ts";
 import type { NodeId } from "../base/node-id.ts";
 import type { Random } from "../base/random.ts";
+import type { Instant } from "../base/time.ts";
 
 /** What happens to a host. `tick` comes at its deadline. */
 export type HostInput =
@@ -57,6 +58,8 @@ export interface HostContext {
   /** The node's public key, of which `id` is the SHA-256 as `crypto` computes it. */
   readonly publicKey: Uint8Array;
   readonly address: string;
+  /** When this life begins, by the node's own clock. */
+  readonly startedAt: Instant;
   /** A stream of its own: what one host draws changes nothing for the others. */
   readonly random: Random;
   /** A cheap stand-in for the real primitives: see `standInCrypto`. */

@@ -43,7 +43,7 @@ export class SimulatedNode<Host extends SimulatedHost = SimulatedHost> {
   /** @internal Which side of a partition. */
   side = 0;
   readonly #create: (context: HostContext) => Host;
-  readonly #context: Omit<HostContext, "address">;
+  readonly #context: Omit<HostContext, "address" | "startedAt">;
   readonly #surroundings: Surroundings;
   readonly #offsetMs: number;
   readonly #rate: number;
@@ -57,7 +57,7 @@ export class SimulatedNode<Host extends SimulatedHost = SimulatedHost> {
 
   /** @internal */
   constructor(
-    context: HostContext,
+    context: Omit<HostContext, "startedAt">,
     create: (context: HostContext) => Host,
     clock: { readonly offsetMs: number; readonly rate: number },
     surroundings: Surroundings,
@@ -72,7 +72,7 @@ export class SimulatedNode<Host extends SimulatedHost = SimulatedHost> {
     this.#surroundings = surroundings;
     this.#offsetMs = clock.offsetMs;
     this.#rate = clock.rate;
-    this.#host = create({ ...rest, address });
+    this.#host = create({ ...rest, address, startedAt: this.now });
   }
 
   get address(): string {
@@ -109,7 +109,10 @@ export class SimulatedNode<Host extends SimulatedHost = SimulatedHost> {
   /** @internal Begins a life; with a new host from the second on. */
   start(): void {
     assert(this.#state === "down", `${this.name} is running`);
-    if (this.#lives > 0) this.#host = this.#create({ ...this.#context, address: this.currentAddress });
+    if (this.#lives > 0) {
+      const { currentAddress: address, now: startedAt } = this;
+      this.#host = this.#create({ ...this.#context, address, startedAt });
+    }
     this.#lives++;
     this.#state = "running";
     this.#drain();
