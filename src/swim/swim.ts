@@ -455,10 +455,8 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
 
   #onLinkUp(peer: NodeId, address: string, now: Instant): void {
     this.#heard(peer);
-    const member = this.#table.get(peer);
-    if (member?.state === "dead") this.#dispute(member, now);
     // A newcomer: whoever it meets will tell of it, and so does it.
-    if (member === undefined && !this.#gossip.has(this.id))
+    if (this.#table.get(peer) === undefined && !this.#gossip.has(this.id))
       this.#pass(this.#own, { type: "gossip", from: this.id }, now);
     this.#sync.onLinkUp(peer, address, now);
   }
