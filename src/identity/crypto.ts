@@ -1,4 +1,5 @@
 import type { X509CertificateGenerator } from "@peculiar/x509";
+import { concat } from "../base/bytes.ts";
 
 /** A P-256 key pair. */
 export interface KeyPair {
@@ -20,6 +21,12 @@ export function isP256(publicKey: Uint8Array): boolean {
     publicKey.length === p256Prefix.length + 64 &&
     p256Prefix.every((byte, index) => byte === publicKey[index])
   );
+}
+
+/** The SubjectPublicKeyInfo of an uncompressed P-256 point of 65 bytes; whether it is on the curve is not looked at. */
+export function publicKeyOfPoint(point: Uint8Array): Uint8Array<ArrayBuffer> {
+  // The first byte of the point, 4, ends the prefix.
+  return concat([p256Prefix, point.subarray(1)]);
 }
 
 /** Cost of scrypt, RFC 7914 §2. Memory is 128 · `blockSize` · `cost` bytes. */

@@ -34,5 +34,4 @@ export {
 } from "./options.ts";
 export { Pool } from "./pool.ts";
 export type { ConnectionNumber, PoolOutput, PoolPeer } from "./pool-messages.ts";
-export { Schedule } from "./schedule.ts";
 export { Tickets } from "./tickets.ts";

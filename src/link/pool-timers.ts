@@ -1,6 +1,6 @@
+import { Schedule } from "../base/schedule.ts";
 import type { Instant } from "../base/time.ts";
 import type { Node } from "./pool-nodes.ts";
-import { Schedule } from "./schedule.ts";
 
 /**
  * - `redial` the back-off of a wanted node is over

@@ -13,4 +13,6 @@ export const frameType = {
   rpc: 0x0b,
   spawnRequest: 0x0c,
   spawnReply: 0x0d,
+  probe: 0x20,
+  members: 0x21,
 } as const;

@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { seededRandom } from "../../src/base/random.ts";
+import { Schedule } from "../../src/base/schedule.ts";
 import { at } from "../../src/base/time.ts";
 import { atom, encode, tuple } from "../../src/etf/index.ts";
 import {
@@ -12,7 +13,6 @@ import {
   type LinkOutput,
   resolveLinkOptions,
   resolvePoolOptions,
-  Schedule,
   Tickets,
 } from "../../src/link/index.ts";
 import { encodeFrame, frameType, Inbox, ReassemblyBudget } from "../../src/wire/index.ts";

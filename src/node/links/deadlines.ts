@@ -1,5 +1,5 @@
+import { Schedule } from "../../base/schedule.ts";
 import type { Instant } from "../../base/time.ts";
-import { Schedule } from "../../link/index.ts";
 
 /** Something with a deadline. */
 export interface Due {

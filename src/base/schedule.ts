@@ -1,4 +1,4 @@
-import type { Instant } from "../base/time.ts";
+import type { Instant } from "./time.ts";
 
 interface Entry<Key> {
   readonly key: Key;

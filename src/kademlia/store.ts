@@ -1,0 +1,126 @@
+import { compareDistance, type Point } from "../base/id-space.ts";
+import type { NodeId } from "../base/node-id.ts";
+import { type Instant } from "../base/time.ts";
+import { type DirectoryRecord, supersedes } from "./record.ts";
+
+/** What became of a record that was to be kept. `full`: a quota. */
+export type StoreResult = "stored" | "known" | "older" | "full";
+
+interface Entry {
+  readonly record: DirectoryRecord;
+  readonly until: Instant;
+  /** The neighbour it came by: whose quota it uses. */
+  readonly via: NodeId;
+}
+
+export interface StoreLimits {
+  readonly recordsMax: number;
+  readonly recordsPerKeyMax: number;
+  readonly recordsPerOwnerMax: number;
+  readonly recordsPerPeerMax: number;
+}
+
+/**
+ * Records kept for others, until they expire. Threat: filling it. So there is a quota for each owner, for each neighbour
+ * that brings records and for each key, and when all is full the records farthest from this node go first: those are the
+ * ones that other nodes should keep.
+ */
+export class RecordStore {
+  readonly #self: NodeId;
+  readonly #limits: StoreLimits;
+  readonly #byKey = new Map<Point, Map<string, Entry>>();
+  readonly #perOwner = new Counts();
+  readonly #perPeer = new Counts();
+  #size = 0;
+
+  constructor(self: NodeId, limits: StoreLimits) {
+    this.#self = self;
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  put(record: DirectoryRecord, via: NodeId, until: Instant): StoreResult {
+    const records = this.#byKey.get(record.key) ?? new Map<string, Entry>();
+    const name = `${record.kind} ${record.owner}`;
+    const before = records.get(name);
+    if (before !== undefined) {
+      if (supersedes(before.record, record)) return "older";
+      const known = !supersedes(record, before.record);
+      // The same again lasts as long as whoever keeps it longest says.
+      if (known && before.until >= until) return "known";
+      this.#perPeer.add(before.via, -1);
+      this.#perPeer.add(via, 1);
+      records.set(name, { record, until, via });
+      return known ? "known" : "stored";
+    }
+    if (
+      this.#perOwner.of(record.owner) >= this.#limits.recordsPerOwnerMax ||
+      this.#perPeer.of(via) >= this.#limits.recordsPerPeerMax ||
+      records.size >= this.#limits.recordsPerKeyMax ||
+      (this.#size >= this.#limits.recordsMax && !this.#makeRoom(record.key))
+    )
+      return "full";
+    this.#byKey.set(record.key, records);
+    records.set(name, { record, until, via });
+    this.#perOwner.add(record.owner, 1);
+    this.#perPeer.add(via, 1);
+    this.#size++;
+    return "stored";
+  }
+
+  /** All under `key`, in the order of their owners' first appearance. */
+  get(key: Point, now: Instant): DirectoryRecord[] {
+    const records = this.#byKey.get(key);
+    if (records === undefined) return [];
+    return [...records.values()].filter(({ until }) => until > now).map(({ record }) => record);
+  }
+
+  /** Drops what has expired. */
+  sweep(now: Instant): void {
+    for (const [key, records] of this.#byKey) {
+      for (const [name, { until }] of records) if (until <= now) this.#delete(key, records, name);
+    }
+  }
+
+  /** Drops a record that is farther from this node than `key`, if there is one. */
+  #makeRoom(key: Point): boolean {
+    let farthest = key;
+    for (const each of this.#byKey.keys()) {
+      if (compareDistance(this.#self, each, farthest) > 0) farthest = each;
+    }
+    const records = this.#byKey.get(farthest);
+    if (farthest === key || records === undefined) return false;
+    for (const name of records.keys()) {
+      this.#delete(farthest, records, name);
+      return true;
+    }
+    return false;
+  }
+
+  #delete(key: Point, records: Map<string, Entry>, name: string): void {
+    const entry = records.get(name);
+    if (entry === undefined) return;
+    records.delete(name);
+    if (records.size === 0) this.#byKey.delete(key);
+    this.#perOwner.add(entry.record.owner, -1);
+    this.#perPeer.add(entry.via, -1);
+    this.#size--;
+  }
+}
+
+class Counts {
+  readonly #counts = new Map<NodeId, number>();
+
+  of(id: NodeId): number {
+    return this.#counts.get(id) ?? 0;
+  }
+
+  add(id: NodeId, change: number): void {
+    const count = this.of(id) + change;
+    if (count === 0) this.#counts.delete(id);
+    else this.#counts.set(id, count);
+  }
+}

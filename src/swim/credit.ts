@@ -1,0 +1,33 @@
+import type { NodeId } from "../base/node-id.ts";
+import type { Instant } from "../base/time.ts";
+
+const creditMax = 20;
+/** At 20 % loss an honest node is wrong a few times an hour; this allows for twelve times a minute. */
+const refillMs = 5_000;
+const accusersMax = 1_024;
+
+/**
+ * How much each accuser is still believed. An accusation that its subject refutes costs one; who has none left is not
+ * listened to until time has given some back. It keeps a liar from having the mesh busy with refutations.
+ */
+export class Credit {
+  readonly #spent = new Map<NodeId, { count: number; at: Instant }>();
+
+  isBelieved(accuser: NodeId, now: Instant): boolean {
+    return this.#spentBy(accuser, now) < creditMax;
+  }
+
+  /** An accusation of this member turned out to be wrong. */
+  charge(accuser: NodeId, now: Instant): void {
+    const count = Math.min(creditMax, this.#spentBy(accuser, now) + 1);
+    this.#spent.delete(accuser);
+    const [oldest] = this.#spent.size >= accusersMax ? this.#spent.keys() : [];
+    if (oldest !== undefined) this.#spent.delete(oldest);
+    this.#spent.set(accuser, { count, at: now });
+  }
+
+  #spentBy(accuser: NodeId, now: Instant): number {
+    const spent = this.#spent.get(accuser);
+    return spent === undefined ? 0 : Math.max(0, spent.count - (now - spent.at) / refillMs);
+  }
+}

@@ -1,0 +1,87 @@
+import type { NodeId } from "../base/node-id.ts";
+import type { Random } from "../base/random.ts";
+import { after, type Instant } from "../base/time.ts";
+import { transmissionsMax } from "./formulas.ts";
+import { News } from "./news.ts";
+import type { ResolvedSwimOptions } from "./options.ts";
+import { encodePacket, headBytes, type NewsItem, newsHeaderBytes, type PacketHead } from "./packet.ts";
+import type { Table } from "./table.ts";
+
+/** What gossip needs of the node. */
+export interface GossipSurroundings {
+  readonly options: ResolvedSwimOptions;
+  readonly table: Table;
+  readonly random: Random;
+  /** What a node must be told before anything else: what is said of it. */
+  first(to: NodeId): NewsItem | undefined;
+  send(to: NodeId, payload: Uint8Array): void;
+}
+
+/**
+ * Fills packets with news, and sends some of its own accord while there is any: a few members, a few times a second. A
+ * quiet mesh sends nothing but probes.
+ */
+export class Gossip {
+  readonly #around: GossipSurroundings;
+  readonly #news: News;
+  #due: Instant | undefined;
+
+  constructor(around: GossipSurroundings) {
+    this.#around = around;
+    this.#news = new News(around.options.newsMax);
+  }
+
+  deadline(): Instant | undefined {
+    return this.#due;
+  }
+
+  /** Whether there is still something to be told about `subject`. */
+  has(subject: NodeId): boolean {
+    return this.#news.has(subject);
+  }
+
+  record(subject: NodeId, bytes: Uint8Array, now: Instant): void {
+    this.#news.putRecord(subject, bytes);
+    this.#arrange(now);
+  }
+
+  accusation(subject: NodeId, bytes: Uint8Array, now: Instant): void {
+    this.#news.putAccusation(subject, bytes);
+    this.#arrange(now);
+  }
+
+  forget(subject: NodeId): void {
+    this.#news.forget(subject);
+  }
+
+  tick(now: Instant): void {
+    if (this.#due === undefined || now < this.#due) return;
+    const { table, options } = this.#around;
+    for (const { record } of table.pick(options.gossipFanout)) {
+      if (this.#news.size > 0) this.send(record.id, { kind: "gossip" });
+    }
+    this.#due = this.#news.size > 0 ? after(now, options.gossipIntervalMs) : undefined;
+  }
+
+  /**
+   * A packet with as much news as it has room for; before that, what is said of its receiver (Lifeguard §IV.C), and what
+   * it must hear of us.
+   */
+  send(to: NodeId, head: PacketHead, ownRecord?: Uint8Array): void {
+    const { options, table } = this.#around;
+    const first = this.#around.first(to);
+    const news = first === undefined ? [] : [first];
+    if (ownRecord !== undefined) news.push({ kind: "record", bytes: ownRecord });
+    if (this.#news.size > 0) {
+      const used = news.reduce((sum, { bytes }) => sum + newsHeaderBytes + bytes.length, headBytes(head));
+      const toldMax = transmissionsMax(options.retransmitFactor, table.livingCount + 1);
+      news.push(...this.#news.take(options.datagramBytesMax - used, toldMax));
+    }
+    this.#around.send(to, encodePacket(head, news));
+  }
+
+  #arrange(now: Instant): void {
+    // Not at once: what arrives together is passed on together.
+    this.#due ??= after(now, this.#around.options.gossipIntervalMs * this.#around.random.float());
+  }
+}
