@@ -9,6 +9,8 @@ import type { Table } from "./table.ts";
 
 /** What the prober needs of the node. */
 export interface ProberSurroundings {
+  /** This node. */
+  readonly id: NodeId;
   readonly options: ResolvedSwimOptions;
   readonly table: Table;
   readonly health: LocalHealth;
@@ -16,6 +18,9 @@ export interface ProberSurroundings {
   /** Nobody got an answer out of it. */
   silent(member: Member, now: Instant): void;
 }
+
+/** One question in so many goes to the neighbour. */
+const neighbourEvery = 4;
 
 /** A question to a member, which is asked three times and, from the second time on, through others too. */
 class Probe {
@@ -54,7 +59,9 @@ class Relay {
 }
 
 /**
- * Asks members whether they are there (SWIM §3.1): one each period, in the table's order. A question that gets no answer in
+ * Asks members whether they are there (SWIM §3.1): one each period, in the table's order, or, each fourth time, the member
+ * that follows this node in the order of ids. By chance alone one crash in 150 would wait 5 s and more for somebody to ask;
+ * whoever has a living neighbour waits 4 s at the most. A question that gets no answer in
  * time is repeated and put through `helpers` others as well, twice; only then is the member silent. On a network that loses
  * a fifth of everything, that makes two false alarms in a thousand questions, where asking once makes seventy.
  */
@@ -64,10 +71,13 @@ export class Prober {
   readonly #probes = new Map<Member, Probe>();
   readonly #schedule = new Schedule<Probe | Relay>();
   #sequence: number;
+  /** Not all nodes begin with their neighbours. */
+  #rounds: number;
 
   constructor(around: ProberSurroundings, firstSequence: number) {
     this.#around = around;
     this.#sequence = firstSequence;
+    this.#rounds = firstSequence % neighbourEvery;
   }
 
   get #relays(): number {
@@ -81,6 +91,15 @@ export class Prober {
   /** How long a period is for this node, as healthy as it is. */
   get periodMs(): number {
     return this.#around.options.probeIntervalMs * this.#around.health.multiplier;
+  }
+
+  /** A new period begins: asks whose turn it is. */
+  round(now: Instant): void {
+    const { id, table } = this.#around;
+    const isNeighbours = this.#rounds === 0;
+    this.#rounds = (this.#rounds + 1) % neighbourEvery;
+    const member = isNeighbours ? table.follower(id) : table.nextToProbe();
+    if (member !== undefined) this.start(member, now);
   }
 
   /** Asks `member`, unless it is being asked. */

@@ -108,6 +108,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
     const table = this.#table;
     this.#prober = new Prober(
       {
+        id: this.id,
         options,
         table,
         health: this.#health,
@@ -269,12 +270,10 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
 
   #onTimer(timer: TimerName, now: Instant): void {
     switch (timer) {
-      case "round": {
-        const next = this.#table.nextToProbe();
-        if (next !== undefined) this.#prober.start(next, now);
+      case "round":
+        this.#prober.round(now);
         this.#timers.set("round", after(now, this.#prober.periodMs));
         break;
-      }
       case "retry":
         this.#retry(now);
         break;

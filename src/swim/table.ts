@@ -99,6 +99,17 @@ export class Table {
     return this.#living[this.#next++];
   }
 
+  /** The living member that follows `id` in the order of ids, which goes round. */
+  follower(id: NodeId): Member | undefined {
+    let [next, first]: [Member | undefined, Member | undefined] = [undefined, undefined];
+    for (const member of this.#living) {
+      const other = member.record.id;
+      if (first === undefined || other < first.record.id) first = member;
+      if (other > id && (next === undefined || other < next.record.id)) next = member;
+    }
+    return next ?? first;
+  }
+
   /** Up to `count` different living members by chance, of those that pass `suits`. */
   pick(count: number, suits: (member: Member) => boolean = () => true): Member[] {
     const picked: Member[] = [];

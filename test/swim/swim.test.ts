@@ -57,18 +57,26 @@ describe("SWIM §3.1: probes", () => {
     ]);
   });
 
-  test("each member is asked once in a pass (§4.3)", () => {
+  test("each fourth question goes to the neighbour, the others to each member once in a pass (§4.3)", () => {
     const people = [alice, bob, carol, dave];
     const subject = acquainted(people);
-    const asked = Array.from({ length: 8 }, () => {
+    const asked = Array.from({ length: 32 }, () => {
       const ping = nextPing(subject);
       const { head } = ping;
       if (head.kind === "ping")
         subject.hear(people.find(({ id }) => id === ping.to) as Person, { ...head, kind: "ack" });
       return ping.to;
     });
-    expect(new Set(asked.slice(0, 4)).size).toBe(4);
-    expect(new Set(asked.slice(4, 8)).size).toBe(4);
+    const ids = people.map(({ id }) => id).sort();
+    const neighbour = ids.find((id) => id > subject.swim.id) ?? ids[0];
+    const turn = [0, 1, 2, 3].find((first) =>
+      asked.every((to, index) => index % 4 !== first || to === neighbour),
+    );
+    expect(turn).toBeDefined();
+    const others = asked.filter((_, index) => index % 4 !== turn);
+    for (let pass = 0; pass < 6; pass++) {
+      expect(new Set(others.slice(pass * 4, pass * 4 + 4)).size).toBe(4);
+    }
   });
 
   test("who does not answer is asked again, and through others, before anybody suspects it", () => {
