@@ -46,6 +46,7 @@ class World {
       tickTimeMs,
       calls: { makeReference: () => ref, caller: () => ours },
       isTaken: (node) => node === "taken@localhost",
+      takeOver: () => [],
       deliver: (delivery) => {
         this.deliveries.push(delivery);
         this.#wake();

@@ -13,6 +13,7 @@ import { atom, type Pid, type Reference } from "../../etf/index.ts";
 import { soon } from "../../io/soon.ts";
 import type { Signal, SignalSink } from "../../process/signals.ts";
 import { Deadlines } from "../links/deadlines.ts";
+import type { WaitingSignal } from "../links/index.ts";
 import type { LinkDelivery } from "../links/types.ts";
 import { Waiters } from "../links/waiters.ts";
 import { ErlangConnection, type ErlangConnectionUser } from "./connection.ts";
@@ -48,6 +49,8 @@ export interface DistributionSetup {
   readonly calls: { readonly makeReference: () => Reference; readonly caller: () => Pid };
   /** Whether the name is that of a node that is there already, by other means. */
   readonly isTaken: (node: string) => boolean;
+  /** `node` has come by itself: gives out what waits for it elsewhere, and was sent before all that follows. */
+  readonly takeOver: (node: string) => readonly WaitingSignal[];
   readonly deliver: (delivery: LinkDelivery, now: Instant) => void;
   readonly onNews: (news: ErlangNews) => void;
 }
@@ -336,11 +339,18 @@ export class Distribution implements SignalSink {
     this.#up(peer, connection, creation, inbound?.address ?? "");
   }
 
-  /** A peer without a dial of ours. */
+  /** A peer without a dial of ours. What was sent to it before it came goes first. */
   #adopt(node: string, route: ErlangRoute): void {
     if (this.#closing) return;
     this.want(node, route);
-    this.#peers.get(node)?.endDialling();
+    const peer = this.#peers.get(node);
+    peer?.endDialling();
+    try {
+      for (const { lane, signal } of this.#setup.takeOver(node)) this.send(node, lane, 0, signal);
+    } catch (thrown) {
+      // It cannot all go on, so nothing does: the senders are told that the node is not reached.
+      if (peer !== undefined) this.#unreachable(peer, thrown as MeshError);
+    }
   }
 
   #up(peer: Peer, connection: ErlangConnection, creation: number, address: string): void {

@@ -153,6 +153,20 @@ export class Links implements SignalSink {
   }
 
   /**
+   * `node` has come by another way: gives up the dial, whose waiters are content with that, and gives out what waited for
+   * the link.
+   */
+  surrender(node: string): readonly WaitingSignal[] {
+    const peer = this.#peers.get(node);
+    if (peer === undefined || peer.connection !== undefined) return [];
+    const waiting = takeSignals(peer.lanes, this.#setup.clock());
+    this.#forget(peer);
+    this.#tellPool({ type: "disconnect", name: node });
+    this.#linkWaiters.resolve(node, undefined);
+    return waiting;
+  }
+
+  /**
    * Round trip of a heartbeat to a linked node, milliseconds.
    * @throws MeshError (rejection) `PEER_UNREACHABLE` without a link, `CLOSED` when it ends meanwhile.
    */
@@ -484,6 +498,7 @@ export class Links implements SignalSink {
     const connection = this.#connections.get(number);
     // Gone again already: `down` follows.
     if (connection === undefined) return;
+    this.#setup.beforeUp?.(name);
     const peer = this.#peer(name);
     peer.connection = connection;
     this.#counters.linksUp++;
@@ -516,9 +531,11 @@ export class Links implements SignalSink {
   }
 
   #onUnreachable(name: string, error: MeshError): void {
-    this.#counters.dialsFailed++;
     const peer = this.#peers.get(name);
-    if (peer !== undefined && peer.connection === undefined) {
+    // It was surrendered: there is another way, and nothing is lost.
+    if (peer === undefined) return;
+    this.#counters.dialsFailed++;
+    if (peer.connection === undefined) {
       const waiting = (): WaitingSignal[] => takeSignals(peer.lanes, this.#setup.clock());
       const elsewhere = this.#setup.elsewhere?.(name, error, waiting);
       this.#forget(peer);
