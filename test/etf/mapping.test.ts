@@ -236,7 +236,7 @@ describe("ways to call", () => {
     const term = [pid, new Reference("here", 4, [5]), new Port("here", 6n, 7), atom("here")];
     const there = (name: string): string => (name === "here" ? "there" : name);
     for (const compressed of [false, true]) {
-      const list = Array.from<Term>({ length: 20 }).fill(term);
+      const list = Array.from<unknown, Term>({ length: 20 }, () => term);
       const bytes = encode(list, { nodeName: there, compressed });
       expect(bytes[1] === 80).toBe(compressed);
       const [first] = decode(bytes) as [Term];
