@@ -5,16 +5,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { decodeControl, type NodeNames } from "../../src/erlang/index.ts";
-import { atom, type Term, type Tuple } from "../../src/etf/index.ts";
+import { atom, Pid, type Term, type Tuple } from "../../src/etf/index.ts";
 import type { MaculaNode } from "../../src/node/macula-node.ts";
 import { RawErlang } from "../erlang/support/raw-erlang.ts";
-import { dial } from "./support/fake-beam.ts";
+import { dial, FakeBeam } from "./support/fake-beam.ts";
 import { run, start } from "./support/nodes.ts";
 
 /* What happens when one node is reached by a link and by the Erlang distribution at the same time. */
 
 const cookie = "crumb";
-const names: NodeNames = { own: "", toPeer: String, fromPeer: String };
+const names: NodeNames = {
+  own: "",
+  toPeer: String,
+  fromPeer: String,
+  heard: String,
+  introduced: () => undefined,
+};
 
 let home: string;
 /** Where nobody answers: dials of it go on. */
@@ -91,4 +97,32 @@ test("a Macula node that proves the name of an Erlang node takes its place: down
   node.send({ name: "here", node: other.name }, atom("hello"));
   expect(await got).toBe(atom("hello"));
   expect(node.nodes()).toEqual([other.name]);
+});
+
+test("a name with and without its port are two Erlang nodes, of which the one is reached that is there", async () => {
+  const name = "ts@localhost:4433";
+  const node = await start({ name, port: 0, stateDir: home, erlangCookie: cookie });
+  const path = join(home, "beam", "4433.sock");
+  // Proves nothing, and is not believed.
+  const stranger = new RawErlang(await dial(path, name), {
+    role: "dialler",
+    name: "erl@localhost",
+    cookie: "no",
+  });
+  await expect(stranger.ready).rejects.toMatchObject({ code: "INVALID_CHALLENGE" });
+  for (const spelled of ["erl@localhost:4433", "erl@localhost", "erl@localhost:4433"]) {
+    const beam = await FakeBeam.register(path, spelled);
+    const connected = node.connect("erl@localhost");
+    const erlang = new RawErlang(await beam.accept(), { role: "listener", name: spelled, cookie });
+    expect(await connected).toBe(true);
+    expect(node.nodes()).toEqual(["erl@localhost:4433"]);
+    const self = node.self.pid;
+    node.send({ name: "here", node: "erl@localhost" }, self);
+    await expect.poll(() => messages(erlang, node)).toEqual([self]);
+    node.exit(new Pid("erl@localhost:4433", 1, 0, 7), atom("kill"));
+    await expect.poll(() => Buffer.from(erlang.packets.at(-1) ?? []).includes(`${spelled}\0`)).toBe(true);
+    node.disconnect("erl@localhost");
+    beam.control.destroy();
+    await expect.poll(() => node.beam.nodes()).toEqual([]);
+  }
 });

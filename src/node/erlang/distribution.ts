@@ -336,7 +336,7 @@ export class Distribution implements SignalSink {
       connection.end(new MeshError("CLOSED", "the node is closing"));
       return;
     }
-    this.#up(peer, connection, creation, inbound?.address ?? "");
+    this.#up(peer, connection, { name, creation }, inbound?.address ?? "");
   }
 
   /** A peer without a dial of ours. What was sent to it before it came goes first. */
@@ -353,7 +353,12 @@ export class Distribution implements SignalSink {
     }
   }
 
-  #up(peer: Peer, connection: ErlangConnection, creation: number, address: string): void {
+  #up(
+    peer: Peer,
+    connection: ErlangConnection,
+    { name: spelled, creation }: Pick<ErlangPeer, "name" | "creation">,
+    address: string,
+  ): void {
     const { dial } = peer;
     peer.endDialling();
     if (dial !== undefined && dial !== connection) {
@@ -362,6 +367,7 @@ export class Distribution implements SignalSink {
     }
     peer.connection = connection;
     peer.creation = creation;
+    peer.route.names.introduced(spelled);
     this.#failures.succeeded(peer.name);
     this.#owners.set(connection, peer);
     this.#setup.onNews({ type: "up", name: peer.name, address });

@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import { toError } from "../../base/errors.ts";
 import { canonicalNodeName, parseNodeName } from "../../base/node-name.ts";
+import { Refusal } from "../../carrier/index.ts";
 import { CarrierNames, startErlangServices, stockNames } from "../../erlang/index.ts";
 import { erlangDigest, readErlangCookie } from "../../io/erlang-cookie.ts";
 import { loopbackOf } from "../../io/tcp.ts";
@@ -75,7 +76,9 @@ export class ErlangNodes {
       names,
       open: async (node, signal) => {
         await this.#prepare(runtime);
-        return await carrier.open(names.toPeer(node), { signal });
+        const spellings = names.spellings(node);
+        const attached = spellings.filter((spelled) => carrier.nodes().includes(spelled));
+        return await openSpelled(carrier, attached.length > 0 ? attached : spellings, signal);
       },
     };
     this.#carrier = { carrier, route };
@@ -108,5 +111,19 @@ export class ErlangNodes {
       nodeOf: (name) => this.distribution.nodeOf(name),
     });
     await this.#services;
+  }
+}
+
+/** The first of the spellings of a node's name under which it is there. @throws MeshError for the likeliest. */
+async function openSpelled(
+  carrier: BeamCarrier,
+  [name = "", ...others]: readonly string[],
+  signal: AbortSignal,
+): Promise<Duplex> {
+  try {
+    return await carrier.open(name, { signal });
+  } catch (error) {
+    if (others.length === 0 || !(error instanceof Refusal) || error.kind !== "notHere") throw error;
+    return await openSpelled(carrier, others, signal).catch(() => Promise.reject(error));
   }
 }
