@@ -6,7 +6,7 @@ import { CarrierNames, startErlangServices, stockNames } from "../../erlang/inde
 import { erlangDigest, readErlangCookie } from "../../io/erlang-cookie.ts";
 import { loopbackOf } from "../../io/tcp.ts";
 import type { ProcessRuntime } from "../../process/index.ts";
-import type { BeamCarrier } from "../beam/types.ts";
+import type { BeamCarrier, Caller } from "../beam/types.ts";
 import type { Log } from "../log.ts";
 import { Distribution, type DistributionSetup } from "./distribution.ts";
 import { StockListener, stockRoute } from "./stock-listener.ts";
@@ -82,15 +82,20 @@ export class ErlangNodes {
       },
     };
     this.#carrier = { carrier, route };
-    carrier.onLocal = (stream, from) => void this.#accept(runtime, route, stream, from);
+    carrier.onLocal = (stream, caller) => void this.#accept(runtime, route, stream, caller);
   }
 
-  async #accept(runtime: ProcessRuntime, route: ErlangRoute, stream: Duplex, from: string): Promise<void> {
+  async #accept(
+    runtime: ProcessRuntime,
+    route: ErlangRoute,
+    stream: Duplex,
+    { from, host }: Caller,
+  ): Promise<void> {
     // It may break while nobody listens yet.
     stream.on("error", () => undefined);
     try {
       await this.#prepare(runtime);
-      this.distribution.accept(stream, route, from);
+      this.distribution.accept(stream, route, host);
     } catch (thrown) {
       this.#setup.log.error({ from, error: toError(thrown).message }, "erlang.unavailable");
       stream.destroy();
