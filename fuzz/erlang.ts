@@ -21,7 +21,13 @@ const peer = "erl@localhost";
 const context: ControlContext = {
   node: peer,
   creation: 7,
-  names: { own: "ts@localhost", toPeer: String, fromPeer: String },
+  names: {
+    own: "ts@localhost",
+    toPeer: String,
+    fromPeer: String,
+    heard: String,
+    introduced: () => undefined,
+  },
 };
 
 /**

@@ -140,7 +140,7 @@ function spawnOptions({ link, monitor }: SpawnRequestSignal): Term {
  */
 export function decodeControl(packet: Uint8Array, context: ControlContext): Signal | undefined {
   const { names } = context;
-  const options: DecodeOptions = { nodeName: (name) => names.fromPeer(name) };
+  const options: DecodeOptions = { nodeName: (name) => names.heard(name) };
   const reader = new Reader(unpinned(packet));
   const kind = reader.u8();
   if (kind !== passThrough)

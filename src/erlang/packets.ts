@@ -3,13 +3,17 @@ import { MeshError } from "../base/errors.ts";
 import { Queue } from "../base/queue.ts";
 
 const nothing = new Uint8Array(0);
+/** Chunks shorter than this are put together, in buffers of that size. */
+const shortBytes = 1_024;
+const joinedBytes = 16_384;
 
 /**
  * Packets out of a byte stream: a length of two bytes (handshake) or four, big-endian, then as many bytes. Pull until
  * `next` gives nothing.
  *
  * A packet that lies whole within what was fed is a view of it, others are copied once. Threat: a length that lies. It is
- * checked against a bound first, and memory is taken only as bytes arrive.
+ * checked against a bound first, and memory is taken only as bytes arrive. Threat: bytes that arrive one at a time; a chunk
+ * that is kept costs some 200 bytes beside its own, so short ones are not kept as they are.
  */
 export class PacketReader {
   #lengthBytes: 2 | 4;
@@ -19,6 +23,10 @@ export class PacketReader {
   #offset = 0;
   /** Bytes in `#chunk` behind `#offset`, and in `#chunks`. */
   #available = 0;
+  /** Short chunks: those between the marks are behind all of `#chunks`. */
+  #joined: Uint8Array = nothing;
+  #joinedFrom = 0;
+  #joinedTo = 0;
   /** Length of the packet that is arriving. */
   #length: number | undefined;
 
@@ -43,10 +51,15 @@ export class PacketReader {
   feed(chunk: Uint8Array): void {
     if (chunk.length === 0) return;
     this.#available += chunk.length;
-    if (this.#offset === this.#chunk.length && this.#chunks.length === 0) {
+    const joins = this.#joinedFrom < this.#joinedTo;
+    if (!joins && this.#offset === this.#chunk.length && this.#chunks.length === 0) {
       this.#chunk = chunk;
       this.#offset = 0;
-    } else this.#chunks.push(chunk);
+    } else if (chunk.length < shortBytes) this.#join(chunk);
+    else {
+      this.#endJoin();
+      this.#chunks.push(chunk);
+    }
   }
 
   /** @throws MeshError `LIMIT` for a packet beyond the bound: the stream is lost then. */
@@ -73,8 +86,7 @@ export class PacketReader {
     const parts: Uint8Array[] = [];
     for (let missing = length; missing > 0; ) {
       if (this.#offset === this.#chunk.length) {
-        this.#chunk = this.#chunks.shift() ?? nothing;
-        this.#offset = 0;
+        this.#nextChunk();
       }
       const part = this.#fromChunk(Math.min(missing, this.#chunk.length - this.#offset));
       missing -= part.length;
@@ -86,10 +98,30 @@ export class PacketReader {
   #fromChunk(length: number): Uint8Array {
     const part = this.#chunk.subarray(this.#offset, this.#offset + length);
     this.#offset += length;
-    if (this.#offset === this.#chunk.length) {
-      this.#chunk = this.#chunks.shift() ?? nothing;
-      this.#offset = 0;
-    }
+    if (this.#offset === this.#chunk.length) this.#nextChunk();
     return part;
+  }
+
+  #nextChunk(): void {
+    if (this.#chunks.length === 0) this.#endJoin();
+    this.#chunk = this.#chunks.shift() ?? nothing;
+    this.#offset = 0;
+  }
+
+  #join(chunk: Uint8Array): void {
+    if (this.#joinedTo + chunk.length > this.#joined.length) {
+      this.#endJoin();
+      this.#joined = new Uint8Array(joinedBytes);
+      this.#joinedFrom = 0;
+      this.#joinedTo = 0;
+    }
+    this.#joined.set(chunk, this.#joinedTo);
+    this.#joinedTo += chunk.length;
+  }
+
+  #endJoin(): void {
+    if (this.#joinedFrom === this.#joinedTo) return;
+    this.#chunks.push(this.#joined.subarray(this.#joinedFrom, this.#joinedTo));
+    this.#joinedFrom = this.#joinedTo;
   }
 }

@@ -135,6 +135,7 @@ export class MaculaNode implements AsyncDisposable {
           this.#events.emit("nodeDown", { node: news.name, nodeId: news.nodeId, reason: news.ending.reason });
         }
       },
+      beforeUp: (node) => this.#erlang.distribution.disconnect(node),
       elsewhere: (node, error, waiting) => this.#ways.elsewhere(node, error, waiting),
       link: links,
       pool: links,
@@ -151,6 +152,7 @@ export class MaculaNode implements AsyncDisposable {
       failures: { baseMs: links.backoffBaseMs, maxMs: links.backoffMaxMs, rememberedMax: 4_096 },
       calls: { makeReference: () => this.self.makeReference(), caller: () => this.self.pid },
       isTaken: (node) => this.#links.isConnected(node),
+      takeOver: (node) => this.#links.surrender(node),
       deliver: (delivery, now) => this.#driver.handle(delivery, now),
       onNews: (news) => this.#onErlangNews(news),
     });

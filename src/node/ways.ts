@@ -14,6 +14,9 @@ import type { Links, WaitingSignal } from "./links/index.ts";
  * - a node attached to this Macula node by the carrier;
  * - everybody else by a link; when a Macula node of another name is there, the node may be one attached to that, and
  *   the carrier is asked for it. What was sent meanwhile moves along.
+ *
+ * A node has one way at a time. One that comes by the distribution while a link is wanted gets what waits for the link; a
+ * link, whose name is proven, ends a distribution connection of that name.
  */
 export class Ways implements SignalSink {
   readonly #links: Links;

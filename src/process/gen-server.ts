@@ -3,6 +3,7 @@ import { after } from "../base/time.ts";
 import { type Atom, atom, equals, Pid, type Reference, type Term, Tuple, tuple } from "../etf/index.ts";
 import { isDownMessage, isExitMessage, kill, normal, ProcessExit, reasonOf } from "./exit.ts";
 import { matches, samePid } from "./match.ts";
+import type { Process } from "./process.ts";
 import type { Destination, Self, SpawnOptions, TimeoutOptions } from "./types.ts";
 
 const genCall = atom("$gen_call");
@@ -95,7 +96,8 @@ export abstract class GenServer {
 
   /** Answers a call. */
   protected reply(from: From, reply: Term): void {
-    this.self.send(from.pid, tuple(from.tag, reply));
+    // Each `Self` is one.
+    (this.self as Process).answer(from.pid, tuple(from.tag, reply));
   }
 
   // --- For those who use servers ---

@@ -1,3 +1,4 @@
+import { MeshError } from "../base/errors.ts";
 import { after, type Instant } from "../base/time.ts";
 import { atom, Pid, type Reference, type Term, tuple } from "../etf/index.ts";
 import { normal, ProcessExit, reasonOf } from "./exit.ts";
@@ -130,6 +131,22 @@ export class Process extends Receiver implements Self {
   send(to: Destination, message: Term): boolean {
     this.#mustLive();
     return this.kernel.send(this, this.#canonical(to), message);
+  }
+
+  /**
+   * As `send`, to one that has asked. Threat: it asks and asks, and its node does not read. When nothing more is taken for
+   * that node, its connection ends, since a signal of it is lost, and not this process, which others ask as well.
+   */
+  answer(to: Pid, message: Term): void {
+    const { kernel } = this;
+    try {
+      this.send(to, message);
+    } catch (error) {
+      const isBehind = kernel.peers.find(to.node)?.blocked.has(this.lane) === true;
+      if (!isBehind || !(error instanceof MeshError) || error.code !== "LIMIT") throw error;
+      kernel.counters.lostSignals++;
+      kernel.output({ type: "disconnect", node: to.node, error });
+    }
   }
 
   drained(to: Destination): Promise<void> {

@@ -16,7 +16,13 @@ import { atom, encode, equals, ImproperList, Pid, Reference, type Term, tuple } 
 import type { Signal } from "../../src/process/signals.ts";
 import { anySignal } from "./support/signals.ts";
 
-const asTheyAre: NodeNames = { own: "ts@localhost", toPeer: String, fromPeer: String };
+const asTheyAre: NodeNames = {
+  own: "ts@localhost",
+  toPeer: String,
+  fromPeer: String,
+  heard: String,
+  introduced: () => undefined,
+};
 const context: ControlContext = { node: "erl@localhost", creation: 7, names: asTheyAre };
 const { packets: vectors } = JSON.parse(readFileSync("test/erlang/vectors.json", "utf8")) as {
   packets: { type: string; hex: string }[];
@@ -172,12 +178,26 @@ describe("names", () => {
   test("with the carrier a name without a port means 4433, and stays as it is over there", () => {
     const names = new CarrierNames("ts@localhost:4434", canonicalNodeName);
     expect(names.toPeer("a@localhost:4433")).toBe("a@localhost:4433");
-    expect(names.fromPeer("a@localhost")).toBe("a@localhost:4433");
+    expect(names.heard("a@localhost")).toBe("a@localhost:4433");
     expect(names.toPeer("a@localhost:4433")).toBe("a@localhost");
-    expect(names.fromPeer("b@localhost:4500")).toBe("b@localhost:4500");
-    expect(names.fromPeer("nonode@nohost$")).toBe("nonode@nohost$");
-    for (let index = 0; index < 10_000; index++) names.fromPeer(`n${index}@localhost`);
+    expect(names.heard("b@localhost:4500")).toBe("b@localhost:4500");
+    expect(names.heard("nonode@nohost$")).toBe("nonode@nohost$");
+    for (let index = 0; index < 10_000; index++) names.heard(`n${index}@localhost`);
+    expect(names.heard("a@localhost")).toBe("a@localhost:4433");
+    expect(names.spellings("c@localhost:4433")).toEqual(["c@localhost:4433", "c@localhost"]);
+    expect(names.spellings("a@localhost:4433")).toEqual(["a@localhost", "a@localhost:4433"]);
+    expect(names.spellings("c@localhost:4500")).toEqual(["c@localhost:4500"]);
+  });
+
+  test("how a node spells itself goes before what others say, and what is only asked is not remembered", () => {
+    const names = new CarrierNames("ts@localhost:4434", canonicalNodeName);
     expect(names.fromPeer("a@localhost")).toBe("a@localhost:4433");
+    expect(names.toPeer("a@localhost:4433")).toBe("a@localhost:4433");
+    names.introduced("a@localhost:4433");
+    names.heard("a@localhost");
+    expect(names.toPeer("a@localhost:4433")).toBe("a@localhost:4433");
+    names.introduced("a@localhost");
+    expect(names.toPeer("a@localhost:4433")).toBe("a@localhost");
   });
 });
 

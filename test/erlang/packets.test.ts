@@ -23,15 +23,20 @@ function drain(reader: PacketReader): Uint8Array[] {
 
 describe("packets", () => {
   test("come out as they went in, however the stream is cut", () => {
-    const packet = fc.uint8Array({ maxLength: 300 });
+    const packet = fc.oneof(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.uint8Array({ minLength: 4_000, maxLength: 6_000 }),
+    );
     fc.assert(
       fc.property(
         fc.constantFrom(2 as const, 4 as const),
         fc.array(packet),
-        fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1 }),
+        fc.array(fc.oneof(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 1_000, max: 2_000 })), {
+          minLength: 1,
+        }),
         (lengthBytes, packets, cuts) => {
           const bytes = framed(lengthBytes, packets);
-          const reader = new PacketReader(lengthBytes, 1_000);
+          const reader = new PacketReader(lengthBytes, 10_000);
           const out: Uint8Array[] = [];
           for (let at = 0, index = 0; at < bytes.length; index++) {
             const length = cuts[index % cuts.length] as number;
@@ -44,6 +49,21 @@ describe("packets", () => {
         },
       ),
     );
+  });
+
+  test("bytes that come one at a time are put together: each by itself would cost hundreds", () => {
+    const reader = new PacketReader(4, 100_000);
+    const packet = Uint8Array.from({ length: 50_000 }, (_, index) => index);
+    // What is put together is not what was fed.
+    const fed = new Uint8Array(1);
+    const first = framed(4, [packet]).subarray(0, 1_000);
+    reader.feed(first);
+    for (const byte of packet.subarray(996)) {
+      expect(reader.next()).toBeUndefined();
+      fed[0] = byte;
+      reader.feed(fed);
+    }
+    expect(reader.next()).toEqual(packet);
   });
 
   test("lengths change from two bytes to four in the middle of a chunk", () => {

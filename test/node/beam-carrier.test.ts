@@ -4,12 +4,12 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Duplex } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { encodeLocalRequest, encodeTunnelRequest } from "../../src/carrier/index.ts";
 import { nodeIdentity, openIdentityStore } from "../../src/io/identity-store.ts";
 import { type QuicConnection, QuicEndpoint } from "../../src/io/quic/index.ts";
 import { distAlpn } from "../../src/node/beam/tunnels.ts";
+import type { Caller } from "../../src/node/beam/types.ts";
 import type { MaculaNode } from "../../src/node/macula-node.ts";
 import { UdpRelay } from "../quic/support/relay.ts";
 import { dial, FakeBeam, readAll, readBytes } from "./support/fake-beam.ts";
@@ -167,9 +167,9 @@ test("a program opens the distribution of a BEAM node, here and elsewhere, and i
 test("whoever wants the Macula node itself gets it when it speaks distribution", async () => {
   const left = await startNode("left");
   const right = await startNode("right");
-  const taken: { stream: Duplex; from: string }[] = [];
-  right.beam.onLocal = (stream, from) => {
-    taken.push({ stream, from });
+  const taken: Caller[] = [];
+  right.beam.onLocal = (stream, caller) => {
+    taken.push(caller);
     stream.pipe(stream);
   };
   for (const via of [left, right]) {
@@ -179,7 +179,11 @@ test("whoever wants the Macula node itself gets it when it speaks distribution",
     socket.end();
     await readAll(socket);
   }
-  expect(taken.map(({ from }) => from)).toEqual(["fake@localhost", "fake@localhost"]);
+  // Bounds go by the host, so through a tunnel that must not be what the caller makes up.
+  expect(taken).toEqual([
+    { from: "fake@localhost", host: "127.0.0.1" },
+    { from: "fake@localhost", host: "fake@localhost" },
+  ]);
 });
 
 test("a BEAM node that does not come for its connection holds nobody up for longer than they wait", async () => {
@@ -217,6 +221,36 @@ test("a receiver that reads nothing stops its sender within a few MiB", async ()
   let read = 0;
   for await (const part of acceptor) read += (part as Uint8Array).length;
   expect(read).toBe(written);
+});
+
+test("a connection that its dialler has given up does not wait for the BEAM node any longer", async () => {
+  const left = await startNode();
+  const refused: unknown[] = [];
+  const ignore = (): void => {};
+  const warn = (facts: object, event: string): void => void refused.push({ ...facts, event });
+  const logger = { debug: ignore, info: ignore, warn, error: ignore };
+  const right = await start({ name: "macula@localhost:0", stateDir: home, logger });
+  const name = beamOf(right, "hangs");
+  await FakeBeam.register(pathOf(right), name);
+  await expect(dial(pathOf(left), name, 300)).rejects.toThrow("in time");
+  await expect.poll(() => refused).toMatchObject([{ event: "beam.refused", node: name }]);
+});
+
+test("what a BEAM node is told and does not read is bounded", async () => {
+  const node = await startNode();
+  const name = beamOf(node, "stopped");
+  const beam = await FakeBeam.register(pathOf(node), name);
+  await expect(dial(pathOf(node), name, 1)).rejects.toThrow("given up");
+  beam.control.pause();
+  let said = "";
+  // Enough for the buffers of both sides and the system's.
+  for (let round = 0; round < 40 && !said.includes("does not react"); round++) {
+    const dials = Array.from({ length: 400 }, () => dial(pathOf(node), name, 1));
+    for (const { reason } of (await Promise.allSettled(dials)) as PromiseRejectedResult[]) {
+      said = (reason as Error).message;
+    }
+  }
+  expect(said).toBe(`${name} does not react`);
 });
 
 async function freePort(): Promise<number> {

@@ -19,7 +19,13 @@ import { deferred } from "./support/nodes.ts";
 const own = "ts@localhost";
 const peerName = "raw@localhost";
 const cookie = "COOKIE";
-const names: NodeNames = { own, toPeer: String, fromPeer: String };
+const names: NodeNames = {
+  own,
+  toPeer: String,
+  fromPeer: String,
+  heard: String,
+  introduced: () => undefined,
+};
 const ours = new Pid(own, 1, 0, 5);
 const theirs = new Pid(peerName, 1, 0, 7);
 const ref = new Reference(own, 5, [1, 0, 0]);
@@ -46,6 +52,7 @@ class World {
       tickTimeMs,
       calls: { makeReference: () => ref, caller: () => ours },
       isTaken: (node) => node === "taken@localhost",
+      takeOver: () => [],
       deliver: (delivery) => {
         this.deliveries.push(delivery);
         this.#wake();

@@ -16,7 +16,7 @@ describe("DESIGN §5: links on real sockets", () => {
     alice.sendTo(bob, "early");
     await alice.links.connect(bob.name);
     expect(alice.links.connected()).toEqual([bob.name]);
-    expect(alice.links.nodeId(bob.name)).toBe(bob.identity.nodeId);
+    expect(alice.links.stats().links[0]?.nodeId).toBe(bob.identity.nodeId);
     alice.sendTo(bob, "late");
     await bob.until(() => bob.messages().length === 2);
     expect(bob.messages()).toEqual(["early", "late"]);

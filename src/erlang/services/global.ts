@@ -18,7 +18,8 @@ const genCast = atom("$gen_cast");
 const error = atom("error");
 const notsup = atom("notsup");
 
-const locksMax = 10_000;
+/** Processes that hold locks, each counted for each of its locks. */
+const holdersMax = 1_000;
 
 export interface GlobalNames {
   /** What this node is called by another. */
@@ -48,6 +49,7 @@ interface Lock {
  */
 export class GlobalNameServer extends GenServer {
   readonly #locks = new Map<string, Lock>();
+  #holders = 0;
   #names: GlobalNames | undefined;
 
   override init(names: GlobalNames): void {
@@ -90,9 +92,10 @@ export class GlobalNameServer extends GenServer {
   #lock(resource: string, requester: string, pid: Pid): boolean {
     const lock = this.#locks.get(resource);
     if (lock !== undefined && lock.requester !== requester) return false;
-    // Threat: locks without end. A full table is a lock that somebody else holds.
-    if (lock === undefined && this.#locks.size >= locksMax) return false;
     if (lock?.holders.some((holder) => equals(holder.pid, pid)) === true) return true;
+    // Threat: locks without end, or one with holders without end. A full table is a lock that somebody else holds.
+    if (this.#holders >= holdersMax) return false;
+    this.#holders++;
     const holder = { pid, ref: this.self.monitor(pid) };
     if (lock === undefined) this.#locks.set(resource, { requester, holders: [holder] });
     else lock.holders.push(holder);
@@ -103,6 +106,7 @@ export class GlobalNameServer extends GenServer {
     const index = holders.findIndex(whose);
     const [holder] = index < 0 ? [] : holders.splice(index, 1);
     if (holder === undefined) return;
+    this.#holders--;
     this.self.demonitor(holder.ref, { flush: true });
     if (holders.length === 0) this.#locks.delete(resource);
   }

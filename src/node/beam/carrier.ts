@@ -18,7 +18,7 @@ import { LocalService } from "../../io/beam/local-service.ts";
 import { splice, spliceSockets } from "../../io/beam/splice.ts";
 import type { QuicConnection, QuicEndpoint, QuicStream } from "../../io/quic/index.ts";
 import { Tunnels } from "./tunnels.ts";
-import type { BeamCarrier, BeamNews } from "./types.ts";
+import type { BeamCarrier, BeamNews, Caller } from "./types.ts";
 
 /** How long an attached BEAM node gets to take a connection, milliseconds: as long as Erlang's own handshake steps. */
 const acceptTimeoutMs = 5_000;
@@ -68,7 +68,7 @@ interface Waiting {
  * and comes for it with a new one. So nobody's word decides what this process connects to.
  */
 export class Carrier implements BeamCarrier {
-  onLocal: ((stream: Duplex, from: string) => void) | undefined;
+  onLocal: BeamCarrier["onLocal"];
   readonly #setup: CarrierSetup;
   readonly #tunnels: Tunnels;
   readonly #attached = new Map<string, Attached>();
@@ -84,7 +84,7 @@ export class Carrier implements BeamCarrier {
     this.#setup = setup;
     this.#tunnels = new Tunnels({
       endpoint: setup.endpoint,
-      onRequest: (request, accept, peer) => this.#onTunnel(request, accept, peer),
+      onRequest: (request, accept, peer, gone) => this.#onTunnel(request, accept, peer, gone),
       onGarbage: (error) => setup.onNews({ type: "garbage", error }),
     });
   }
@@ -191,7 +191,8 @@ export class Carrier implements BeamCarrier {
     const onGone = (): void => gone.abort(new MeshError("CLOSED", `${from} has gone`));
     socket.once("close", onGone);
     try {
-      if (target === this.#setup.name) return this.#toOwn(socket, from, () => socket.write(encodeAccepted()));
+      if (target === this.#setup.name)
+        return this.#toOwn(socket, { from, host: from }, () => socket.write(encodeAccepted()));
       const timeoutMs = Math.min(request.timeoutMs, timeoutMsMax);
       const reached = await this.#reach(request, timeoutMs, gone.signal);
       socket.write(encodeAccepted());
@@ -253,6 +254,11 @@ export class Carrier implements BeamCarrier {
   /** A connection to a BEAM node that is attached here: it is told, and comes for it. */
   #take(node: Attached, signal: AbortSignal): Promise<Socket> {
     return new Promise((resolve, reject) => {
+      // What it was told of and has not read yet is in the socket, and then with us.
+      if (node.socket.writableNeedDrain) {
+        reject(new Refusal("timeout", `${node.name} does not react`));
+        return;
+      }
       if (node.waiting.size >= waitingPerNodeMax) {
         reject(new Refusal("busy", `${waitingPerNodeMax} connections wait for ${node.name} already`));
         return;
@@ -280,13 +286,20 @@ export class Carrier implements BeamCarrier {
   }
 
   /** A peer's BEAM node wants one of ours, or ourselves. */
-  async #onTunnel(request: TunnelRequest, accept: () => QuicStream, peer: QuicConnection): Promise<void> {
+  async #onTunnel(
+    request: TunnelRequest,
+    accept: () => QuicStream,
+    peer: QuicConnection,
+    gone: AbortSignal,
+  ): Promise<void> {
     const { target, from } = request;
+    const { host, port } = peer.remoteAddress;
+    const address = `${host} ${port}`;
     if (target === this.#setup.name) {
       let stream: Duplex | undefined;
       return this.#toOwn(
         () => (stream ??= accept().toNode()),
-        from,
+        { from, host },
         () => {},
       );
     }
@@ -296,22 +309,19 @@ export class Carrier implements BeamCarrier {
         throw new Refusal("notHere", `there is no node ${target} at this Macula node`);
       this.#checkRoom();
       this.#count(1);
-      const gone = new AbortController();
-      void peer.closed.then(() => gone.abort());
-      const socket = await this.#take(attached, gone.signal).catch((error: unknown) => {
+      const socket = await this.#take(attached, gone).catch((error: unknown) => {
         this.#count(-1);
         throw error;
       });
       splice(socket, accept(), () => this.#count(-1));
-      const { host, port } = peer.remoteAddress;
-      this.#setup.onNews({ type: "connected", node: target, from, address: `${host} ${port}` });
+      this.#setup.onNews({ type: "connected", node: target, from, address });
     } catch (thrown) {
       this.#setup.onNews({ type: "refused", node: target, from, error: toError(thrown) });
       throw thrown;
     }
   }
 
-  #toOwn(stream: Duplex | (() => Duplex), from: string, accept: () => void): void {
+  #toOwn(stream: Duplex | (() => Duplex), caller: Caller, accept: () => void): void {
     const { onLocal } = this;
     if (onLocal === undefined) {
       throw new Refusal(
@@ -324,7 +334,7 @@ export class Carrier implements BeamCarrier {
     const duplex = typeof stream === "function" ? stream() : stream;
     this.#count(1);
     duplex.once("close", () => this.#count(-1));
-    onLocal(duplex, from);
+    onLocal(duplex, caller);
   }
 
   // What there is.

@@ -33,12 +33,13 @@ export interface TunnelsSetup {
   readonly endpoint: QuicEndpoint;
   /**
    * A peer wants the distribution of `target`. Answers by calling `accept`, whose stream is then the caller's, or rejects
-   * with a Refusal.
+   * with a Refusal. `gone` is aborted when the peer has given up, or is no more.
    */
   readonly onRequest: (
     request: TunnelRequest,
     accept: () => QuicStream,
     peer: QuicConnection,
+    gone: AbortSignal,
   ) => Promise<void>;
   readonly onGarbage: (error: Error) => void;
 }
@@ -151,6 +152,9 @@ export class Tunnels {
       stream.stopReading(givenUpCode);
       stream.reset(givenUpCode);
     }, preambleTimeoutMs);
+    const gone = new AbortController();
+    const onGone = (): void => gone.abort();
+    void stream.finished.then(onGone, onGone);
     let answered = false;
     try {
       const { bytes, rest } = await readPacket(stream);
@@ -161,7 +165,7 @@ export class Tunnels {
         stream.write(encodeAccepted());
         return stream;
       };
-      await this.#setup.onRequest(decodeTunnelRequest(bytes), accept, connection.transport);
+      await this.#setup.onRequest(decodeTunnelRequest(bytes), accept, connection.transport, gone.signal);
     } catch (thrown) {
       const error = toError(thrown);
       if (!(error instanceof Refusal)) this.#setup.onGarbage(error);

@@ -1,5 +1,13 @@
 import type { Duplex } from "node:stream";
 
+/** Who wants a connection. */
+export interface Caller {
+  /** What they call themselves, proven by nothing. */
+  readonly from: string;
+  /** Whence they came through a tunnel; for a BEAM node of this machine, its name. Bounds go by it. */
+  readonly host: string;
+}
+
 /** Connections to the distribution of BEAM nodes, here and behind other Macula nodes. */
 export interface BeamCarrier {
   /**
@@ -10,10 +18,9 @@ export interface BeamCarrier {
    */
   open(node: string, options?: { readonly signal?: AbortSignal }): Promise<Duplex>;
   /**
-   * Somebody (a BEAM node attached here, or any through a tunnel) wants the distribution of this Macula node itself. `from` is what
-   * they call themselves, proven by nothing; the stream may be paused. Without it they are told that there is none.
+   * Somebody (a BEAM node attached here, or any through a tunnel) wants the distribution of this Macula node itself. The stream may be paused. Without it they are told that there is none.
    */
-  onLocal: ((stream: Duplex, from: string) => void) | undefined;
+  onLocal: ((stream: Duplex, caller: Caller) => void) | undefined;
   /** BEAM nodes attached here. */
   nodes(): readonly string[];
 }

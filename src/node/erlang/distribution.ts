@@ -1,62 +1,37 @@
 import type { Duplex } from "node:stream";
 import { MeshError, toError } from "../../base/errors.ts";
-import type { Random } from "../../base/random.ts";
 import type { Instant } from "../../base/time.ts";
-import {
-  admissionOf,
-  decodeControl,
-  ErlangHandshake,
-  type ErlangPeer,
-  type Existing,
-} from "../../erlang/index.ts";
-import { atom, type Pid, type Reference } from "../../etf/index.ts";
+import { admissionOf, decodeControl, type ErlangPeer, type Existing } from "../../erlang/index.ts";
+import type { Pid, Reference } from "../../etf/index.ts";
 import { soon } from "../../io/soon.ts";
+import { noconnection } from "../../process/exit.ts";
 import type { Signal, SignalSink } from "../../process/signals.ts";
-import { Deadlines } from "../links/deadlines.ts";
+import type { WaitingSignal } from "../links/index.ts";
 import type { LinkDelivery } from "../links/types.ts";
 import { Waiters } from "../links/waiters.ts";
-import { ErlangConnection, type ErlangConnectionUser } from "./connection.ts";
+import type { ErlangConnection, ErlangConnectionUser } from "./connection.ts";
+import { type ConnectionsSetup, ErlangConnections, packetMax } from "./connections.ts";
 import { Failures, type FailuresBounds } from "./failures.ts";
 import { Peer } from "./peer.ts";
+import { ErlangPeers } from "./peers.ts";
 import type { ErlangNews, ErlangRoute } from "./types.ts";
 
 const mebibyte = 1_048_576;
-/** The longest packet either way: no fragments are spoken, so a message is one packet. */
-const packetMax = 128 * mebibyte;
 const bounds = { highWaterBytes: mebibyte, maxBytes: 64 * mebibyte, packetMax };
-/** Handshakes of others under way; all of them unproven. */
-const inboundMax = 64;
-const inboundPerHostMax = 32;
-const leaveTimeoutMs = 2_000;
-const defaultTickTimeMs = 60_000;
 
-export interface DistributionSetup {
+export interface DistributionSetup extends ConnectionsSetup {
   /** This node's name here. */
   readonly name: string;
-  readonly creation: number;
-  /** Of the Erlang cookie and a challenge, 16 bytes. */
-  readonly digest: (challenge: number) => Uint8Array;
-  readonly random: Random;
-  readonly clock: () => Instant;
-  readonly handshakeTimeoutMs: number;
-  readonly connectionsMax: number;
   /** How long a node is left alone that could not be reached. */
   readonly failures: FailuresBounds;
-  /** kernel's `net_ticktime`, milliseconds. Default 60,000. */
-  readonly tickTimeMs?: number;
   /** What calls of functions on Erlang nodes are made with. */
   readonly calls: { readonly makeReference: () => Reference; readonly caller: () => Pid };
   /** Whether the name is that of a node that is there already, by other means. */
   readonly isTaken: (node: string) => boolean;
+  /** `node` has come by itself: gives out what waits for it elsewhere, and was sent before all that follows. */
+  readonly takeOver: (node: string) => readonly WaitingSignal[];
   readonly deliver: (delivery: LinkDelivery, now: Instant) => void;
   readonly onNews: (news: ErlangNews) => void;
-}
-
-/** Somebody who dialled us and is not a peer yet. */
-interface Inbound {
-  readonly route: ErlangRoute;
-  readonly address: string;
-  said: string | undefined;
 }
 
 /**
@@ -67,26 +42,20 @@ interface Inbound {
  */
 export class Distribution implements SignalSink {
   readonly #setup: DistributionSetup;
-  readonly #peers = new Map<string, Peer>();
-  readonly #inbound = new Map<ErlangConnection, Inbound>();
+  readonly #peers: ErlangPeers;
+  readonly #connections: ErlangConnections;
   /** Of every connection that is a peer's, or its dial. */
   readonly #owners = new Map<ErlangConnection, Peer>();
   readonly #waiters = new Waiters<void>();
-  readonly #deadlines: Deadlines<ErlangConnection>;
   readonly #failures: Failures;
-  readonly #user: ErlangConnectionUser;
-  readonly #open = new Set<ErlangConnection>();
-  #unflushed: Peer[] = [];
-  #numbers = 0;
   #closing = false;
   #closed: Promise<void> | undefined;
-  #onEmpty: (() => void) | undefined;
 
   constructor(setup: DistributionSetup) {
     this.#setup = setup;
-    this.#deadlines = new Deadlines(setup.clock, (connection, now) => connection.onDue(now));
+    this.#peers = new ErlangPeers((node, lane) => this.#deliver({ type: "drained", node, lane }));
+    this.#connections = new ErlangConnections(setup, this.#connectionUser());
     this.#failures = new Failures(setup.failures, setup.random);
-    this.#user = this.#connectionUser();
   }
 
   /** Whether `node` is connected or being dialled. */
@@ -99,9 +68,7 @@ export class Distribution implements SignalSink {
   }
 
   connected(): string[] {
-    return [...this.#peers.values()]
-      .filter(({ connection }) => connection !== undefined)
-      .map(({ name }) => name);
+    return this.#peers.connected().map(({ name }) => name);
   }
 
   /** What this node is called by `node`. */
@@ -111,10 +78,7 @@ export class Distribution implements SignalSink {
 
   /** The connected node that calls itself `name`. */
   nodeOf(name: string): string | undefined {
-    for (const peer of this.#peers.values()) {
-      if (peer.connection !== undefined && peer.route.names.fromPeer(name) === peer.name) return peer.name;
-    }
-    return undefined;
+    return this.#peers.connected().find((peer) => peer.route.names.fromPeer(name) === peer.name)?.name;
   }
 
   /** Dials `node` by `route` unless that is under way; not at once when the last attempt failed a moment ago. */
@@ -122,7 +86,7 @@ export class Distribution implements SignalSink {
     if (this.#closing || this.#peers.has(node)) return;
     const { makeReference, caller } = this.#setup.calls;
     const peer = new Peer({ name: node, route, bounds, calls: { makeReference, caller: caller() } });
-    this.#peers.set(node, peer);
+    this.#peers.add(peer);
     // Not at once: the answer may be `nodeDown`, and the caller is in the middle of a send.
     soon(() => void this.#dial(peer));
   }
@@ -136,7 +100,7 @@ export class Distribution implements SignalSink {
       return true;
     }
     const below = peer.queue(lane, signal);
-    if (!peer.unflushed) this.#flushLater(peer);
+    if (!peer.unflushed) this.#peers.flushLater(peer);
     return below;
   }
 
@@ -175,22 +139,10 @@ export class Distribution implements SignalSink {
 
   /** Somebody dialled this node. */
   accept(stream: Duplex, route: ErlangRoute, address: string): void {
-    // Threat: connections that never say anything. They are few, fewer from one host, and the handshake has a time limit.
-    const host = hostOf(address);
-    const sameHost = [...this.#inbound.values()].filter((inbound) => hostOf(inbound.address) === host);
-    if (
-      this.#closing ||
-      this.#inbound.size >= inboundMax ||
-      sameHost.length >= inboundPerHostMax ||
-      this.#open.size >= this.#setup.connectionsMax
-    ) {
-      stream.on("error", () => undefined);
-      stream.destroy();
-      return;
-    }
-    const connection = this.#connection(stream, "listener", route);
-    this.#inbound.set(connection, { route, address, said: undefined });
-    connection.start(false);
+    const connection = this.#closing ? undefined : this.#connections.accept(stream, route, address);
+    if (connection !== undefined) return connection.start(false);
+    stream.on("error", () => undefined);
+    stream.destroy();
   }
 
   /** Ends all connections in order, within 2 s. Idempotent. */
@@ -200,16 +152,9 @@ export class Distribution implements SignalSink {
   }
 
   async #close(): Promise<void> {
-    for (const name of [...this.#peers.keys()]) this.disconnect(name);
+    for (const name of this.#peers.names()) this.disconnect(name);
     this.#closing = true;
-    for (const connection of [...this.#inbound.keys()])
-      connection.end(new MeshError("CLOSED", "the node is closing"));
-    if (this.#open.size > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onEmpty = resolve;
-      });
-    }
-    this.#deadlines.close();
+    await this.#connections.close();
     this.#waiters.rejectAll(new MeshError("CLOSED", "the node was closed"));
   }
 
@@ -225,7 +170,7 @@ export class Distribution implements SignalSink {
         stream.destroy();
         return;
       }
-      const connection = this.#connection(stream, "dialler", peer.route, peer.name);
+      const connection = this.#connections.dial(stream, peer.route, peer.name);
       peer.dial = connection;
       this.#owners.set(connection, peer);
       connection.start(true);
@@ -241,48 +186,6 @@ export class Distribution implements SignalSink {
     }
   }
 
-  #connection(
-    stream: Duplex,
-    role: "dialler" | "listener",
-    { names }: ErlangRoute,
-    node?: string,
-  ): ErlangConnection {
-    const {
-      creation,
-      digest,
-      random,
-      clock,
-      handshakeTimeoutMs,
-      tickTimeMs = defaultTickTimeMs,
-    } = this.#setup;
-    const handshake = new ErlangHandshake(
-      {
-        role,
-        name: names.own,
-        creation,
-        digest,
-        random,
-        timeoutMs: handshakeTimeoutMs,
-        ...(node === undefined ? {} : { isExpected: (name: string) => names.fromPeer(name) === node }),
-      },
-      clock(),
-    );
-    const number = ++this.#numbers;
-    const user = this.#user;
-    const connection = new ErlangConnection({
-      number,
-      stream,
-      handshake,
-      user,
-      clock,
-      tickTimeMs,
-      packetMax,
-      leaveTimeoutMs,
-    });
-    this.#open.add(connection);
-    return connection;
-  }
-
   #connectionUser(): ErlangConnectionUser {
     return {
       onIntroduced: (connection, name) => this.#onIntroduced(connection, name),
@@ -290,14 +193,14 @@ export class Distribution implements SignalSink {
       onSuperseded: (connection) => this.#onSuperseded(connection),
       onPacket: (connection, packet) => this.#onPacket(connection, packet),
       onWritable: (connection) => this.#onWritable(connection),
-      onTouched: (connection) => this.#deadlines.watch(connection),
+      onTouched: (connection) => this.#connections.watch(connection),
       onClosed: (connection, error) => this.#onClosed(connection, error),
     };
   }
 
   /** Nothing is given up for an unproven name: not even our own dial, which the peer refuses itself. */
   #onIntroduced(connection: ErlangConnection, name: string): void {
-    const inbound = this.#inbound.get(connection);
+    const inbound = this.#connections.inbound(connection);
     if (inbound === undefined) return;
     inbound.said = name;
     const { names } = inbound.route;
@@ -314,10 +217,10 @@ export class Distribution implements SignalSink {
   }
 
   #onComplete(connection: ErlangConnection, { name, creation }: ErlangPeer): void {
-    const inbound = this.#inbound.get(connection);
+    const inbound = this.#connections.inbound(connection);
     let peer = this.#owners.get(connection);
     if (inbound !== undefined) {
-      this.#inbound.delete(connection);
+      this.#connections.admitted(connection);
       const node = inbound.route.names.fromPeer(name);
       const known = this.#peers.get(node);
       // The peer has come back, and says that the old connection is dead.
@@ -333,17 +236,29 @@ export class Distribution implements SignalSink {
       connection.end(new MeshError("CLOSED", "the node is closing"));
       return;
     }
-    this.#up(peer, connection, creation, inbound?.address ?? "");
+    this.#up(peer, connection, { name, creation }, inbound?.address ?? "");
   }
 
-  /** A peer without a dial of ours. */
+  /** A peer without a dial of ours. What was sent to it before it came goes first. */
   #adopt(node: string, route: ErlangRoute): void {
     if (this.#closing) return;
     this.want(node, route);
-    this.#peers.get(node)?.endDialling();
+    const peer = this.#peers.get(node);
+    peer?.endDialling();
+    try {
+      for (const { lane, signal } of this.#setup.takeOver(node)) this.send(node, lane, 0, signal);
+    } catch (thrown) {
+      // It cannot all go on, so nothing does: the senders are told that the node is not reached.
+      if (peer !== undefined) this.#unreachable(peer, thrown as MeshError);
+    }
   }
 
-  #up(peer: Peer, connection: ErlangConnection, creation: number, address: string): void {
+  #up(
+    peer: Peer,
+    connection: ErlangConnection,
+    { name: spelled, creation }: Pick<ErlangPeer, "name" | "creation">,
+    address: string,
+  ): void {
     const { dial } = peer;
     peer.endDialling();
     if (dial !== undefined && dial !== connection) {
@@ -352,12 +267,13 @@ export class Distribution implements SignalSink {
     }
     peer.connection = connection;
     peer.creation = creation;
+    peer.route.names.introduced(spelled);
     this.#failures.succeeded(peer.name);
     this.#owners.set(connection, peer);
     this.#setup.onNews({ type: "up", name: peer.name, address });
     this.#deliver({ type: "nodeUp", node: peer.name, creation });
     this.#waiters.resolve(peer.name, undefined);
-    this.#flush(peer);
+    this.#peers.flush(peer);
   }
 
   /** Our dial was for nothing: the peer's own follows, within the time of a handshake. */
@@ -386,12 +302,12 @@ export class Distribution implements SignalSink {
 
   #onWritable(connection: ErlangConnection): void {
     const peer = this.#owners.get(connection);
-    if (peer?.connection === connection) this.#flush(peer);
+    if (peer?.connection === connection) this.#peers.flush(peer);
   }
 
   #onClosed(connection: ErlangConnection, error: MeshError): void {
     const peer = this.#owners.get(connection);
-    const inbound = this.#inbound.get(connection);
+    const inbound = this.#connections.inbound(connection);
     this.#gone(connection);
     if (inbound !== undefined) {
       this.#setup.onNews({ type: "refused", name: inbound.said, address: inbound.address, error });
@@ -400,27 +316,24 @@ export class Distribution implements SignalSink {
   }
 
   #gone(connection: ErlangConnection): void {
-    this.#open.delete(connection);
     this.#owners.delete(connection);
-    this.#inbound.delete(connection);
-    this.#deadlines.forget(connection);
-    if (this.#open.size === 0) this.#onEmpty?.();
+    this.#connections.forget(connection);
   }
 
   /** The connection of `peer` is no more; returns it. */
   #lost(peer: Peer, error: MeshError): ErlangConnection {
     const connection = peer.connection as ErlangConnection;
     this.#owners.delete(connection);
-    this.#forget(peer);
+    this.#peers.forget(peer);
     this.#setup.onNews({ type: "down", name: peer.name, error });
-    this.#deliver({ type: "nodeDown", node: peer.name, reason: noConnection });
+    this.#deliver({ type: "nodeDown", node: peer.name, reason: noconnection });
     return connection;
   }
 
   #unreachable(peer: Peer, error: MeshError): void {
     if (this.#peers.get(peer.name) !== peer) return;
     const { dial } = peer;
-    this.#forget(peer);
+    this.#peers.forget(peer);
     if (dial !== undefined) {
       this.#owners.delete(dial);
       dial.end(error);
@@ -428,43 +341,10 @@ export class Distribution implements SignalSink {
     this.#failures.failed(peer.name, this.#setup.clock());
     this.#setup.onNews({ type: "unreachable", name: peer.name, error });
     this.#waiters.reject(peer.name, error);
-    this.#deliver({ type: "nodeDown", node: peer.name, reason: noConnection });
-  }
-
-  /** Drops what was queued; senders who wait are let go. */
-  #forget(peer: Peer): void {
-    this.#peers.delete(peer.name);
-    peer.endDialling();
-    for (const lane of peer.release()) this.#deliver({ type: "drained", node: peer.name, lane });
+    this.#deliver({ type: "nodeDown", node: peer.name, reason: noconnection });
   }
 
   #deliver(delivery: LinkDelivery): void {
     this.#setup.deliver(delivery, this.#setup.clock());
   }
-
-  #flushLater(peer: Peer): void {
-    peer.unflushed = true;
-    this.#unflushed.push(peer);
-    if (this.#unflushed.length === 1) soon(this.#flushAll);
-  }
-
-  readonly #flushAll = (): void => {
-    const unflushed = this.#unflushed;
-    this.#unflushed = [];
-    for (const peer of unflushed) {
-      peer.unflushed = false;
-      this.#flush(peer);
-    }
-  };
-
-  #flush(peer: Peer): void {
-    for (const lane of peer.flush()) this.#deliver({ type: "drained", node: peer.name, lane });
-  }
 }
-
-/** Without the port. */
-function hostOf(address: string): string {
-  return address.replace(/:\d+$/, "");
-}
-
-const noConnection = atom("noconnection");

@@ -1,11 +1,12 @@
 import type { Duplex } from "node:stream";
 import { toError } from "../../base/errors.ts";
 import { canonicalNodeName, parseNodeName } from "../../base/node-name.ts";
+import { Refusal } from "../../carrier/index.ts";
 import { CarrierNames, startErlangServices, stockNames } from "../../erlang/index.ts";
 import { erlangDigest, readErlangCookie } from "../../io/erlang-cookie.ts";
 import { loopbackOf } from "../../io/tcp.ts";
 import type { ProcessRuntime } from "../../process/index.ts";
-import type { BeamCarrier } from "../beam/types.ts";
+import type { BeamCarrier, Caller } from "../beam/types.ts";
 import type { Log } from "../log.ts";
 import { Distribution, type DistributionSetup } from "./distribution.ts";
 import { StockListener, stockRoute } from "./stock-listener.ts";
@@ -75,19 +76,26 @@ export class ErlangNodes {
       names,
       open: async (node, signal) => {
         await this.#prepare(runtime);
-        return await carrier.open(names.toPeer(node), { signal });
+        const spellings = names.spellings(node);
+        const attached = spellings.filter((spelled) => carrier.nodes().includes(spelled));
+        return await openSpelled(carrier, attached.length > 0 ? attached : spellings, signal);
       },
     };
     this.#carrier = { carrier, route };
-    carrier.onLocal = (stream, from) => void this.#accept(runtime, route, stream, from);
+    carrier.onLocal = (stream, caller) => void this.#accept(runtime, route, stream, caller);
   }
 
-  async #accept(runtime: ProcessRuntime, route: ErlangRoute, stream: Duplex, from: string): Promise<void> {
+  async #accept(
+    runtime: ProcessRuntime,
+    route: ErlangRoute,
+    stream: Duplex,
+    { from, host }: Caller,
+  ): Promise<void> {
     // It may break while nobody listens yet.
     stream.on("error", () => undefined);
     try {
       await this.#prepare(runtime);
-      this.distribution.accept(stream, route, from);
+      this.distribution.accept(stream, route, host);
     } catch (thrown) {
       this.#setup.log.error({ from, error: toError(thrown).message }, "erlang.unavailable");
       stream.destroy();
@@ -108,5 +116,19 @@ export class ErlangNodes {
       nodeOf: (name) => this.distribution.nodeOf(name),
     });
     await this.#services;
+  }
+}
+
+/** The first of the spellings of a node's name under which it is there. @throws MeshError for the likeliest. */
+async function openSpelled(
+  carrier: BeamCarrier,
+  [name = "", ...others]: readonly string[],
+  signal: AbortSignal,
+): Promise<Duplex> {
+  try {
+    return await carrier.open(name, { signal });
+  } catch (error) {
+    if (others.length === 0 || !(error instanceof Refusal) || error.kind !== "notHere") throw error;
+    return await openSpelled(carrier, others, signal).catch(() => Promise.reject(error));
   }
 }

@@ -1,18 +1,12 @@
-import { BufferPool } from "../../base/buffer-pool.ts";
-import { MeshError, toError } from "../../base/errors.ts";
-import type { NodeId } from "../../base/node-id.ts";
+import { MeshError } from "../../base/errors.ts";
 import { formatNodeName, parseNodeName } from "../../base/node-name.ts";
 import type { Instant } from "../../base/time.ts";
-import type { Writer } from "../../base/writer.ts";
-import { atom } from "../../etf/index.ts";
 import type { QuicConnection } from "../../io/quic/index.ts";
 import { soon } from "../../io/soon.ts";
 import {
   type ConnectionNumber,
   type Ending,
-  Handshake,
   type Introduction,
-  Lanes,
   type LinkOptions,
   Pool,
   type PoolOptions,
@@ -21,30 +15,20 @@ import {
   resolveLinkOptions,
   resolvePoolOptions,
 } from "../../link/index.ts";
-import { decodeSignal, encodeSignal, signalFrame } from "../../process/codec.ts";
+import { decodeSignal } from "../../process/codec.ts";
+import { noconnection } from "../../process/exit.ts";
 import type { Signal, SignalSink } from "../../process/signals.ts";
 import { type Frame, frameHeaderBytes } from "../../wire/index.ts";
-import { type ConnectionUser, closingOf, LinkConnection } from "./connection.ts";
+import { type ConnectionUser, closingOf, type LinkConnection } from "./connection.ts";
+import { Connections } from "./connections.ts";
 import { countEnding, newLinkCounters } from "./counters.ts";
 import { Deadlines } from "./deadlines.ts";
-import { Dialler } from "./dialler.ts";
 import type { Incoming } from "./incoming.ts";
-import type { LinkDelivery, LinkStats, LinksSetup, LinksStats } from "./types.ts";
+import { type Peer, Peers } from "./peers.ts";
+import { addressOf, statsOf } from "./stats.ts";
+import type { LinkDelivery, LinksSetup, LinksStats } from "./types.ts";
 import { Waiters } from "./waiters.ts";
 import { takeSignals, type WaitingSignal } from "./waiting.ts";
-
-/** Buffers kept for the next busy moment: what a few lanes have in the works at their high-water marks. */
-const idleBufferBytes = 8 << 20;
-
-/** What is kept of a node that is linked or wanted. */
-interface Peer {
-  readonly name: string;
-  /** Signals for it: of the link, or waiting for one. */
-  readonly lanes: Lanes;
-  connection: LinkConnection | undefined;
-  /** It is in `#unflushed`. */
-  unflushed: boolean;
-}
 
 /**
  * All links of a node: runs the pool, the handshakes and the links on the endpoint's sockets, with one timer and one
@@ -58,26 +42,16 @@ export class Links implements SignalSink {
   readonly #linkOptions: Required<LinkOptions>;
   readonly #poolOptions: Required<PoolOptions>;
   readonly #pool: Pool;
-  readonly #dialler: Dialler;
+  readonly #peers: Peers;
+  readonly #connections: Connections;
   readonly #deadlines: Deadlines<LinkConnection | Pool>;
-  /** Of all links: few of them are busy at a time. */
-  readonly #buffers = new BufferPool(idleBufferBytes);
-  readonly #peers = new Map<string, Peer>();
-  readonly #connections = new Map<ConnectionNumber, LinkConnection>();
-  readonly #dials = new Map<ConnectionNumber, AbortController>();
   readonly #linkWaiters = new Waiters<void>();
   readonly #answerWaiters = new Waiters<number>();
   readonly #counters = newLinkCounters();
-  readonly #user: ConnectionUser;
-  #unflushed: Peer[] = [];
-  #more: LinkConnection[] = [];
-  #streams = 0;
   #inPool = false;
   #closing = false;
   #closed: Promise<void> | undefined;
   #onEmpty: (() => void) | undefined;
-  /** The signal being encoded: a field, so that the hot path needs no closure for each. */
-  #signal: Signal | undefined;
 
   constructor(setup: LinksSetup) {
     const { name, nodeId, creation } = setup;
@@ -85,25 +59,29 @@ export class Links implements SignalSink {
     this.#linkOptions = resolveLinkOptions(setup.link);
     this.#poolOptions = resolvePoolOptions(setup.pool);
     this.#pool = new Pool({ name, nodeId, creation }, this.#poolOptions, setup.random);
-    this.#dialler = new Dialler(setup.endpoint);
+    this.#peers = new Peers(this.#linkOptions, this.#counters, (node, lane) =>
+      this.#deliver({ type: "drained", node, lane }),
+    );
+    this.#connections = new Connections({
+      ...setup,
+      options: this.#linkOptions,
+      dialTimeoutMs: this.#poolOptions.dialTimeoutMs,
+      buffers: this.#peers.buffers,
+      user: this.#connectionUser(),
+      onDialFailed: (connection, cause) =>
+        this.#tellPool({ type: "closed", connection, ending: closingOf(cause), cause }),
+    });
     this.#deadlines = new Deadlines(setup.clock, (item, now) => {
       if (item instanceof Pool) this.#tellPool({ type: "tick" });
       else item.tick(now);
     });
-    this.#user = this.#connectionUser();
     setup.endpoint.onIncomingFailed = (error) => this.#onIncomingFailed(error);
   }
 
   /** Hot path. See `SignalSink`. */
   send(node: string, lane: number, key: number, signal: Signal): boolean {
-    const peer = this.#peers.get(node) ?? this.#want(node);
-    if (peer === undefined) return true;
-    if (peer.connection === undefined) this.#checkUnlinked(peer);
-    this.#signal = signal;
-    const below = peer.lanes.frame(lane % this.#linkOptions.lanesMax, key, signalFrame(signal), this.#write);
-    this.#counters.framesOut++;
-    if (!peer.unflushed) this.#flushLater(peer);
-    return below;
+    const peer = this.#peers.find(node) ?? this.#want(node);
+    return peer === undefined || this.#peers.send(peer, lane, key, signal);
   }
 
   /**
@@ -115,11 +93,11 @@ export class Links implements SignalSink {
    */
   async connect(node: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
     const name = formatNodeName(parseNodeName(node));
-    if (name === this.#setup.name || this.#peers.get(name)?.connection !== undefined) return;
+    if (name === this.#setup.name || this.#peers.find(name)?.connection !== undefined) return;
     if (this.#closing) throw new MeshError("CLOSED", "the node is closing");
     const connected = this.#linkWaiters.wait(name, signal);
     if (signal?.aborted !== true) {
-      this.#peer(name);
+      this.#peers.get(name);
       this.#tellPool({ type: "connect", name });
     }
     await connected;
@@ -127,29 +105,38 @@ export class Links implements SignalSink {
 
   /** Names of the nodes there are links with. */
   connected(): string[] {
-    return [...this.#peers.values()].filter((peer) => peer.connection !== undefined).map(({ name }) => name);
+    return [...this.#peers.all()].filter((peer) => peer.connection !== undefined).map(({ name }) => name);
   }
 
   /** Whether there is a link with `node`, or one is wanted. */
   knows(node: string): boolean {
-    return this.#peers.has(node);
+    return this.#peers.find(node) !== undefined;
   }
 
   isConnected(node: string): boolean {
-    return this.#peers.get(node)?.connection !== undefined;
-  }
-
-  /** Node id of a linked node. */
-  nodeId(node: string): NodeId | undefined {
-    return this.#peers.get(node)?.connection?.peer?.nodeId;
+    return this.#peers.find(node)?.connection !== undefined;
   }
 
   /** Ends the link in order: what was sent before arrives, within `leaveTimeoutMs`. False when there is none. */
   disconnect(node: string): boolean {
-    const peer = this.#peers.get(node);
+    const peer = this.#peers.find(node);
     if (peer === undefined) return false;
     this.#tellPool({ type: "disconnect", name: node });
     return peer.connection !== undefined;
+  }
+
+  /**
+   * `node` has come by another way: gives up the dial, whose waiters are content with that, and gives out what waited for
+   * the link.
+   */
+  surrender(node: string): readonly WaitingSignal[] {
+    const peer = this.#peers.find(node);
+    if (peer === undefined || peer.connection !== undefined) return [];
+    const waiting = takeSignals(peer.lanes, this.#setup.clock());
+    this.#peers.forget(peer);
+    this.#tellPool({ type: "disconnect", name: node });
+    this.#linkWaiters.resolve(node, undefined);
+    return waiting;
   }
 
   /**
@@ -157,7 +144,7 @@ export class Links implements SignalSink {
    * @throws MeshError (rejection) `PEER_UNREACHABLE` without a link, `CLOSED` when it ends meanwhile.
    */
   ping(node: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
-    const connection = this.#peers.get(node)?.connection;
+    const connection = this.#peers.find(node)?.connection;
     if (connection === undefined) {
       return Promise.reject(new MeshError("PEER_UNREACHABLE", `there is no link with ${node}`));
     }
@@ -168,30 +155,17 @@ export class Links implements SignalSink {
 
   /** Stops reading the incoming stream: its receiver has enough. */
   pause(node: string, stream: number): void {
-    this.#peers.get(node)?.connection?.incoming(stream)?.pause();
+    this.#peers.find(node)?.connection?.incoming(stream)?.pause();
   }
 
   resume(node: string, stream: number): void {
-    this.#peers.get(node)?.connection?.incoming(stream)?.resume();
+    this.#peers.find(node)?.connection?.incoming(stream)?.resume();
   }
 
   stats(): LinksStats {
-    const links: LinkStats[] = [];
-    for (const { connection, lanes, name } of this.#peers.values()) {
-      const peer = connection?.peer;
-      if (connection === undefined || peer === undefined) continue;
-      links.push({
-        name,
-        nodeId: peer.nodeId,
-        creation: peer.creation,
-        side: connection.transport.side,
-        address: addressOf(connection.transport),
-        earlyData: connection.transport.earlyData,
-        rttMs: connection.link?.rttMs ?? connection.transport.stats().rttMs,
-        queuedBytes: lanes.queuedBytes,
-        incomingStreams: connection.incomingStreams,
-      });
-    }
+    const links = [...this.#peers.all()].flatMap(({ name, connection, lanes }) =>
+      connection === undefined ? [] : (statsOf(name, connection, lanes.queuedBytes) ?? []),
+    );
     return { links, counters: this.#counters };
   }
 
@@ -205,7 +179,7 @@ export class Links implements SignalSink {
     // Before anything else: nothing that is told here or comes meanwhile may begin a dial, which nobody would end.
     this.#closing = true;
     this.#tellPool({ type: "close" });
-    for (const connection of [...this.#connections.values()]) connection.leave("the node is closing");
+    for (const connection of this.#connections.all()) connection.leave("the node is closing");
     if (this.#connections.size > 0) {
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
@@ -217,21 +191,6 @@ export class Links implements SignalSink {
     this.#answerWaiters.rejectAll(error);
   }
 
-  readonly #write = (writer: Writer): void => encodeSignal(this.#signal as Signal, writer);
-
-  #peer(name: string): Peer {
-    const known = this.#peers.get(name);
-    if (known !== undefined) return known;
-    const peer: Peer = {
-      name,
-      lanes: new Lanes(this.#linkOptions, this.#buffers),
-      connection: undefined,
-      unflushed: false,
-    };
-    this.#peers.set(name, peer);
-    return peer;
-  }
-
   /** Something is about to be sent to a node without a link. `undefined` when it cannot be one, or we are closing. */
   #want(node: string): Peer | undefined {
     if (this.#closing || node === this.#setup.name) return undefined;
@@ -239,21 +198,16 @@ export class Links implements SignalSink {
       parseNodeName(node);
     } catch {
       // A pid with an impossible node in it may have come from anywhere: nobody is there, and that is all.
-      this.#later(() => this.#deliver({ type: "nodeDown", node, reason: noConnection }));
+      this.#later(() => this.#deliver({ type: "nodeDown", node, reason: noconnection }));
       return undefined;
     }
-    const peer = this.#peer(node);
+    const peer = this.#peers.get(node);
     // Not at once: the answer may be `nodeDown`, and the caller is in the middle of a send.
     this.#later(() => {
-      if (this.#peers.get(node) === peer && peer.connection === undefined)
+      if (this.#peers.find(node) === peer && peer.connection === undefined)
         this.#tellPool({ type: "want", name: node });
     });
     return peer;
-  }
-
-  #checkUnlinked({ name, lanes }: Peer): void {
-    if (lanes.queuedBytes < this.#linkOptions.unlinkedQueueBytesMax) return;
-    throw new MeshError("LIMIT", `${lanes.queuedBytes} bytes wait for a link with ${name} already`);
   }
 
   #later(job: () => void): void {
@@ -266,37 +220,6 @@ export class Links implements SignalSink {
     this.#setup.deliver(delivery, this.#setup.clock());
   }
 
-  // Flushing and reading, once per turn.
-
-  #flushLater(peer: Peer): void {
-    peer.unflushed = true;
-    this.#unflushed.push(peer);
-    // As a promise job: all processes that run in this turn have had their say, and the engine sends after it.
-    if (this.#unflushed.length === 1) soon(this.#flush);
-  }
-
-  readonly #flush = (): void => {
-    const unflushed = this.#unflushed;
-    this.#unflushed = [];
-    for (const peer of unflushed) {
-      peer.unflushed = false;
-      peer.connection?.flush();
-    }
-    for (const peer of unflushed) this.#deliverDrained(peer);
-  };
-
-  #deliverDrained(peer: Peer): void {
-    for (let lane = peer.lanes.nextDrained(); lane !== undefined; lane = peer.lanes.nextDrained()) {
-      this.#deliver({ type: "drained", node: peer.name, lane });
-    }
-  }
-
-  readonly #readMore = (): void => {
-    const more = this.#more;
-    this.#more = [];
-    for (const connection of more) connection.readMore();
-  };
-
   // Connections.
 
   /** Takes a connection of a peer, of ALPN `macula/1.0`. */
@@ -306,10 +229,10 @@ export class Links implements SignalSink {
       transport.close(0, "the node is closing");
       return;
     }
-    const connection = this.#connection(number, transport, "listener");
+    const connection = this.#connections.accept(number, transport);
     this.#tellPool({ type: "inbound", connection: number, address: transport.remoteAddress.host });
     // Unless the pool has ended it right away.
-    if (this.#connections.has(number)) connection.start();
+    if (this.#connections.get(number) === connection) connection.start();
   }
 
   /** The engine refused a peer: its realm, its certificate, its protocol. */
@@ -317,60 +240,6 @@ export class Links implements SignalSink {
     const ending = closingOf(error);
     countEnding(this.#counters, ending.code);
     this.#setup.onNews?.({ type: "refused", address: undefined, nodeId: undefined, ending });
-  }
-
-  async #dial(number: ConnectionNumber, name: string): Promise<void> {
-    const abort = new AbortController();
-    this.#dials.set(number, abort);
-    this.#counters.dials++;
-    try {
-      const transport = await this.#dialler.dial(name, this.#poolOptions.dialTimeoutMs, abort.signal);
-      if (abort.signal.aborted) {
-        transport.close(0, "");
-        return;
-      }
-      this.#connection(number, transport, "dialler", name).start();
-    } catch (error) {
-      if (abort.signal.aborted) return;
-      const cause = toError(error);
-      this.#tellPool({ type: "closed", connection: number, ending: closingOf(cause), cause });
-    } finally {
-      this.#dials.delete(number);
-    }
-  }
-
-  #connection(
-    number: ConnectionNumber,
-    transport: QuicConnection,
-    role: "dialler" | "listener",
-    expectedName?: string,
-  ): LinkConnection {
-    const { name, nodeId, creation, random, crypto, clock } = this.#setup;
-    const { capabilities, handshakeTimeoutMs } = this.#linkOptions;
-    const handshake = new Handshake(
-      {
-        role,
-        self: { name, nodeId, creation },
-        capabilities,
-        timeoutMs: handshakeTimeoutMs,
-        random,
-        crypto,
-        ...(expectedName === undefined ? {} : { expectedName }),
-      },
-      clock(),
-    );
-    const connection = new LinkConnection({
-      number,
-      transport,
-      handshake,
-      options: this.#linkOptions,
-      buffers: this.#buffers,
-      user: this.#user,
-      clock,
-      streamNumber: () => ++this.#streams,
-    });
-    this.#connections.set(number, connection);
-    return connection;
   }
 
   #connectionUser(): ConnectionUser {
@@ -382,10 +251,7 @@ export class Links implements SignalSink {
       onComplete: ({ number }, peer) => this.#tellPool({ type: "complete", connection: number, peer }),
       onFrame: (connection, incoming, frame, now) => this.#onFrame(connection, incoming, frame, now),
       onAnswered: (connection, rttMs) => this.#onAnswered(connection, rttMs),
-      onMore: (connection) => {
-        this.#more.push(connection);
-        if (this.#more.length === 1) setImmediate(this.#readMore);
-      },
+      onMore: (connection) => this.#connections.readLater(connection),
       onFlushable: (connection) => this.#onFlushable(connection),
       onTouched: (connection) => this.#deadlines.watch(connection),
       onClosed: (connection, ending, cause) => this.#onClosed(connection, ending, cause),
@@ -416,14 +282,14 @@ export class Links implements SignalSink {
   }
 
   #onFlushable(connection: LinkConnection): void {
-    const peer = this.#peers.get(connection.peer?.name ?? "");
+    const peer = this.#peers.find(connection.peer?.name ?? "");
     if (peer?.connection === connection) {
-      if (!peer.unflushed) this.#flushLater(peer);
+      this.#peers.flushLater(peer);
     } else connection.flush();
   }
 
   #onClosed(connection: LinkConnection, ending: Ending, cause: Error | undefined): void {
-    this.#connections.delete(connection.number);
+    this.#connections.forget(connection.number);
     this.#deadlines.forget(connection);
     if (ending.code !== "goodbye") countEnding(this.#counters, ending.code);
     if (connection.peer === undefined && connection.transport.side === "server") {
@@ -451,14 +317,14 @@ export class Links implements SignalSink {
   #carryOut(output: PoolOutput): void {
     switch (output.type) {
       case "dial":
-        void this.#dial(output.connection, output.name);
+        this.#counters.dials++;
+        void this.#connections.dial(output.connection, output.name);
         break;
       case "admit":
         this.#connections.get(output.connection)?.admit();
         break;
       case "end":
-        this.#dials.get(output.connection)?.abort();
-        this.#connections.get(output.connection)?.end(output.ending);
+        this.#connections.end(output.connection, output.ending);
         break;
       case "leave":
         this.#onLeave(output.connection);
@@ -484,10 +350,11 @@ export class Links implements SignalSink {
     const connection = this.#connections.get(number);
     // Gone again already: `down` follows.
     if (connection === undefined) return;
-    const peer = this.#peer(name);
+    this.#setup.beforeUp?.(name);
+    const peer = this.#peers.get(name);
     peer.connection = connection;
     this.#counters.linksUp++;
-    this.#dialler.keepTickets(name, connection.transport);
+    this.#connections.keepTickets(name, connection.transport);
     connection.open(peer.lanes);
     const address = addressOf(connection.transport);
     this.#setup.onNews?.({ type: "up", name, nodeId, address });
@@ -499,29 +366,32 @@ export class Links implements SignalSink {
   #onLeave(number: ConnectionNumber): void {
     const connection = this.#connections.get(number);
     const name = connection?.peer?.name;
-    if (name !== undefined && this.#peers.get(name)?.connection === connection) this.#peers.delete(name);
+    const peer = this.#peers.find(name ?? "");
+    if (peer !== undefined && peer.connection === connection) this.#peers.detach(peer);
     connection?.leave("disconnected");
   }
 
   #onDown(number: ConnectionNumber, { name, nodeId }: PoolPeer, ending: Ending): void {
     this.#counters.linksDown++;
-    const peer = this.#peers.get(name);
-    if (peer?.connection?.number === number) this.#forget(peer);
+    const peer = this.#peers.find(name);
+    if (peer?.connection?.number === number) this.#peers.forget(peer);
     this.#answerWaiters.reject(
       name,
       new MeshError("CLOSED", `the link with ${name} ended: ${ending.reason}`),
     );
     this.#setup.onNews?.({ type: "down", name, nodeId, ending });
-    this.#deliver({ type: "nodeDown", node: name, reason: noConnection });
+    this.#deliver({ type: "nodeDown", node: name, reason: noconnection });
   }
 
   #onUnreachable(name: string, error: MeshError): void {
+    const peer = this.#peers.find(name);
+    // It was surrendered: there is another way, and nothing is lost.
+    if (peer === undefined) return;
     this.#counters.dialsFailed++;
-    const peer = this.#peers.get(name);
-    if (peer !== undefined && peer.connection === undefined) {
+    if (peer.connection === undefined) {
       const waiting = (): WaitingSignal[] => takeSignals(peer.lanes, this.#setup.clock());
       const elsewhere = this.#setup.elsewhere?.(name, error, waiting);
-      this.#forget(peer);
+      this.#peers.forget(peer);
       if (elsewhere !== undefined) {
         elsewhere.then(
           () => this.#linkWaiters.resolve(name, undefined),
@@ -532,19 +402,6 @@ export class Links implements SignalSink {
     }
     this.#setup.onNews?.({ type: "unreachable", name, error });
     this.#linkWaiters.reject(name, error);
-    this.#deliver({ type: "nodeDown", node: name, reason: noConnection });
+    this.#deliver({ type: "nodeDown", node: name, reason: noconnection });
   }
-
-  /** Drops what was queued for a node; senders who wait are let go. */
-  #forget(peer: Peer): void {
-    this.#peers.delete(peer.name);
-    this.#counters.droppedBytes += peer.lanes.queuedBytes;
-    for (const lane of peer.lanes.discard()) this.#deliver({ type: "drained", node: peer.name, lane });
-  }
-}
-
-const noConnection = atom("noconnection");
-
-function addressOf({ remoteAddress: { host, port } }: QuicConnection): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

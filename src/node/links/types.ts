@@ -68,6 +68,8 @@ export interface LinksSetup {
     error: MeshError,
     waiting: () => readonly WaitingSignal[],
   ) => Promise<void> | undefined;
+  /** A link with `node`, which has proven its name, is about to be told of: whoever else has that name loses it. */
+  readonly beforeUp?: (node: string) => void;
   readonly link?: LinkOptions;
   readonly pool?: PoolOptions;
 }
