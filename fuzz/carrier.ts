@@ -110,14 +110,16 @@ function understand(packet: Uint8Array): void {
       throw new Error("a request is not what was read");
     checkName(tunnel.target);
   }
-  try {
-    decodeAnswer(packet);
-  } catch (error) {
-    if (error instanceof Refusal) {
-      if (/\p{Cc}/u.test(error.message))
-        throw new Error("control characters of a peer in a message for people");
-    } else if (!(error instanceof MeshError) || error.code !== "DECODE") throw error;
-  }
+  let reason = "";
+  tolerated(() => {
+    try {
+      decodeAnswer(packet);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      reason = error.message;
+    }
+  });
+  if (/\p{Cc}/u.test(reason)) throw new Error("control characters of a peer in a message for people");
 }
 
 function namesOf(request: LocalRequest): readonly string[] {
