@@ -57,15 +57,19 @@ describeWithErlang("Erlang nodes behind Macula nodes, and what happens to them",
   });
 
   test("-connect_all false: the nodes of a node stay unconnected", async () => {
-    const all = (await beams("star", 3, ["-connect_all", "false"])) as [BeamNode, BeamNode, BeamNode];
-    const [centre, left, right] = all;
-    expect(await left.connect(centre)).toBe("true");
-    expect(await right.connect(centre)).toBe("true");
-    // What global had to do, it has done when it answers.
-    for (const node of all) await node.eval("sys:get_state(global_name_server)");
+    type Three = [BeamNode, BeamNode, BeamNode];
+    const stars = (await beams("star", 3, ["-connect_all", "false"])) as Three;
+    const usual = (await beams("usual", 3, [])) as Three;
+    for (const [centre, left, right] of [stars, usual]) {
+      expect(await left.connect(centre)).toBe("true");
+      expect(await right.connect(centre)).toBe("true");
+    }
+    // Those that began later are all connected by now.
+    for (const node of usual) await node.eval(until("length(nodes()) =:= 2"));
+    const [centre, left, right] = stars;
     for (const leaf of [left, right]) expect(await leaf.eval("nodes()")).toBe(`['${centre.name}']`);
     expect(await centre.eval("length(nodes())")).toBe("2");
-    await Promise.all(all.map((node) => node.close()));
+    await Promise.all([...stars, ...usual].map((node) => node.close()));
   });
 
   test("changes of address under a live connection: nothing is lost, and no node notices", async () => {
