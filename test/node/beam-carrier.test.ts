@@ -13,7 +13,7 @@ import type { Caller } from "../../src/node/beam/types.ts";
 import type { MaculaNode } from "../../src/node/macula-node.ts";
 import { UdpRelay } from "../quic/support/relay.ts";
 import { dial, FakeBeam, readAll, readBytes } from "./support/fake-beam.ts";
-import { realm, start } from "./support/nodes.ts";
+import { deferred, realm, start } from "./support/nodes.ts";
 
 let home: string;
 beforeEach(() => {
@@ -261,6 +261,46 @@ async function freePort(): Promise<number> {
   socket.close();
   return port;
 }
+
+test("hundreds of connections between two Macula nodes at once, each with bytes of its own", async () => {
+  const [left, right] = await Promise.all([startNode(), startNode()]);
+  const names = Array.from({ length: 400 }, (_, index) => beamOf(right, `b${index}`));
+  const pairs = await Promise.all(
+    names.map(async (name) => {
+      const beam = await FakeBeam.register(pathOf(right), name);
+      const [dialler, acceptor] = await Promise.all([dial(pathOf(left), name), beam.accept()]);
+      return { name, dialler, acceptor };
+    }),
+  );
+  // All are there at once: more than one QUIC connection has streams for.
+  await Promise.all(
+    pairs.map(async ({ name, dialler, acceptor }) => {
+      dialler.write(name);
+      expect(await readBytes(acceptor, name.length)).toBe(name);
+      acceptor.end(`to ${name}`);
+      expect(await readAll(dialler)).toBe(`to ${name}`);
+      dialler.end();
+    }),
+  );
+});
+
+test("a BEAM node without the capabilities of OTP 25 is told not_allowed, and the log says what is missing", async () => {
+  const refused = deferred<Readonly<Record<string, unknown>>>();
+  const write = (fields: Readonly<Record<string, unknown>>, event: string): void => {
+    if (event === "erlang.refused") refused.resolve(fields);
+  };
+  const logger = { debug: write, info: write, warn: write, error: write };
+  const node = await start({ name: "macula@localhost:0", stateDir: home, erlangCookie: "crumb", logger });
+  const socket = await dial(pathOf(node), node.name);
+  // 'N', flags without SPAWN and ALIAS, creation 1, a name.
+  const name = "old@localhost:4433";
+  const head = Uint8Array.of(0x4e, 0, 0, 0, 4, 7, 0xdf, 0x7f, 0xbd, 0, 0, 0, 1, 0, name.length);
+  socket.write(Uint8Array.of(0, head.length + name.length, ...head, ...Buffer.from(name)));
+  expect((await readAll(socket)).slice(2)).toBe("snot_allowed");
+  const { code, reason } = await refused.promise;
+  expect(code).toBe("NO_COMMON_CAPABILITIES");
+  expect(reason).toContain("SPAWN, ALIAS");
+});
 
 /** A Macula node that others reach through a relay only: the port in its name is the relay's. */
 async function startBehindRelay(): Promise<{

@@ -54,20 +54,19 @@ describeWithElixir("Elixir", () => {
     expect(stdout).toBe(`{true, :"${beam.name}"}\n`);
   });
 
-  test("a Mix release: start, rpc, remote and stop, with three variables", async () => {
+  test("a Mix release in its embedded mode: start, rpc, remote and stop, with three variables", async () => {
     const folder = mkdtempSync(join(tmpdir(), "macula-mix-"));
     const environment = {
       ...world.environment,
       MIX_ENV: "prod",
-      RELEASE_MODE: "interactive",
       RELEASE_DISTRIBUTION: "name",
       RELEASE_NODE: `shop@localhost:${port}`,
       RELEASE_COOKIE: "crumb",
-      ERL_FLAGS: flags,
+      ERL_AFLAGS: flags,
     };
     let started: ChildProcess | undefined;
     try {
-      const { ERL_FLAGS: _, ...building } = environment;
+      const { ERL_AFLAGS: _, ...building } = environment;
       await run("mix", ["new", "shop", "--sup"], { cwd: folder, env: building });
       await run("mix", ["release", "--quiet"], { cwd: join(folder, "shop"), env: building });
       const shop = join(folder, "shop/_build/prod/rel/shop/bin/shop");

@@ -176,6 +176,22 @@ describeWithErlang("Erlang nodes that start their Macula nodes themselves", () =
     }
   });
 
+  test("flags that are given twice end the node, which Erlang would have run over TCP", async () => {
+    const port = await freePort();
+    const environment = { ERL_AFLAGS: world.flags.join(" ") };
+    await expect(world.beam(`one@localhost:${port}`, { environment })).rejects.toThrow(
+      "-proto_dist is given twice",
+    );
+    // A node that does not listen is started, and dials nobody.
+    const quiet = await world.beam(`quiet@localhost:${port}`, {
+      environment,
+      flags: ["-dist_listen", "false"],
+    });
+    beams.push(quiet);
+    expect(await quiet.connect(`one@localhost:${port}`)).toBe("false");
+    await quiet.close();
+  });
+
   test("short names, peer-started nodes and remote shells, with ERL_FLAGS alone", async () => {
     const port = await newPort();
     const host = hostname().split(".")[0];

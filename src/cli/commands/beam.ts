@@ -26,13 +26,13 @@ export function addBeam(program: Command): void {
 Examples:
   erl -name node1@localhost:4433 $(macula beam)
   iex --name node2@localhost:4434 --erl "$(macula beam)"
-  ERL_FLAGS="$(macula beam)" bin/my_app start
+  ERL_AFLAGS="$(macula beam)" bin/my_app start
 
 The port in a node's name is the UDP port of its Macula node, 4433 when it has none; a Macula node that does not run yet is started.`,
     )
     .action(async (options: { json?: boolean }, self: Command) => {
       const ebin = await ebinOf(commandConfiguration(self).configuration);
-      const flags = ["-proto_dist", "macula", "-pa", ebin];
+      const flags = beamFlags(ebin);
       if (options.json === true) printJson({ flags, ebin });
       else print(flags.join(" "));
     });
@@ -60,6 +60,19 @@ The port in a node's name is the UDP port of its Macula node, 4433 when it has n
       await runBeamNode(commandConfiguration(self).configuration, portOf(port));
     });
   addSettings(node);
+}
+
+/**
+ * What makes a node use Macula and nothing else. Only the first two are needed; the others keep a node from using TCP unnoticed
+ * (`macula_dist_epmd`), `erl` from starting epmd, and let a release in embedded mode find the modules, when they come
+ * first (ERL_AFLAGS): Erlang takes the first `-mode` that it is given.
+ */
+function beamFlags(ebin: string): readonly string[] {
+  return [
+    ...["-proto_dist", "macula", "-pa", ebin],
+    ...["-epmd_module", "macula_dist_epmd", "-start_epmd", "false"],
+    ...["-mode", "interactive"],
+  ];
 }
 
 async function ebinOf({ stateDir }: Configuration): Promise<string> {

@@ -14,7 +14,7 @@ const sourceFolder = fileURLToPath(new URL("../../../beam/src/", import.meta.url
 /** Where the carrier finds the `macula` command (`macula_dist_starter:read_facts/0`). */
 const factsFile = "macula_dist.facts";
 const oldestRelease = 25;
-/** Compiling three files takes a second or two. */
+/** Compiling five files takes a second or two. */
 const compileTimeoutMs = 60_000;
 
 export interface EbinOptions {

@@ -6,29 +6,37 @@ export interface RawReading {
   readonly onBytes: (bytes: Uint8Array) => boolean;
 }
 
+/** The inside of a `Socket`: `_handle` is not documented, `useUserBuffer` is what the option `onread` needs of it. */
+interface Inside {
+  _handle: { readonly useUserBuffer?: unknown } | null | undefined;
+}
+
 /**
  * The connection of `socket`, paused and with nothing unread in it, as a socket that reads into one buffer again and again. `socket`
  * is not to be used any more.
  *
  * Node.js allocates 64 KiB for each read, and the collection of that garbage led the profile. Its remedy
  * is the option `onread`, which a server cannot give to the sockets it accepts; so the handle moves to a socket that can. `_handle`
- * and the option `handle` are not documented (seen to work on Node 20). Where there is no `_handle`, bytes are read in the
- * ordinary way.
+ * and the option `handle` are not documented (tested on Node 20, 22 and 24): where something of it is missing, bytes are read in
+ * the ordinary way.
  */
 export function rawSocket(socket: Socket, { buffer, onBytes }: RawReading): Socket {
-  const owner = socket as unknown as { _handle: object | null };
+  const owner = socket as unknown as Inside;
   const handle = owner._handle;
-  if (handle === null || handle === undefined || socket.destroyed || socket.readableLength > 0) {
+  if (typeof handle?.useUserBuffer !== "function" || socket.destroyed || socket.readableLength > 0) {
     return ordinarySocket(socket, onBytes);
   }
-  owner._handle = null;
-  socket.destroy();
   const onread = {
     buffer,
     callback: (length: number) => onBytes(length === buffer.length ? buffer : buffer.subarray(0, length)),
   };
   const options: object = { handle, allowHalfOpen: true, onread };
-  return new Socket(options);
+  const raw = new Socket(options);
+  if ((raw as unknown as Inside)._handle !== handle) return ordinarySocket(socket, onBytes);
+  owner._handle = null;
+  socket.destroy();
+  // With `onread` there are no events "data"; if it were not understood, there would be.
+  return ordinarySocket(raw, onBytes);
 }
 
 function ordinarySocket(socket: Socket, onBytes: (bytes: Uint8Array) => boolean): Socket {

@@ -15,7 +15,7 @@ export interface World {
   readonly ebin: string;
   readonly evaluator: string;
   readonly environment: Record<string, string>;
-  /** For `erl` and all that it starts. */
+  /** For `erl` and all that it starts, as `macula beam` prints them. */
   readonly flags: readonly string[];
   /** An Erlang node; see `BeamNode.start`. */
   beam(name: string, options?: BeamOptions): Promise<BeamNode>;
@@ -41,10 +41,11 @@ export function openWorld(): World {
     MACULA_COOKIE: realm.cookie,
     MACULA_BEAM_LINGER_MS: "1000",
   };
-  const ebin = execFileSync(process.execPath, [main, "beam", "path"], {
+  const printed = execFileSync(process.execPath, [main, "beam", "--json"], {
     env: environment,
     encoding: "utf8",
-  }).trim();
+  });
+  const { flags, ebin } = JSON.parse(printed) as { flags: readonly string[]; ebin: string };
   const evaluator = mkdtempSync(join(tmpdir(), "macula-evaluator-"));
   const source = fileURLToPath(new URL("../erlang/evaluator.erl", import.meta.url));
   execFileSync("erlc", ["-o", evaluator, source]);
@@ -55,7 +56,7 @@ export function openWorld(): World {
     ebin,
     evaluator,
     environment,
-    flags: ["-proto_dist", "macula", "-pa", ebin],
+    flags,
     beam: async (name, options = {}) => {
       const beam = await BeamNode.start(world, name, options);
       beams.push(beam);
