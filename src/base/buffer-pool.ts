@@ -1,6 +1,14 @@
 /** The smallest buffer that is kept; a smaller one costs less than keeping it. */
 const leastBytes = 256;
 
+/** Idle buffers of one size. */
+interface Shelf {
+  readonly size: number;
+  readonly buffers: Uint8Array<ArrayBuffer>[];
+  /** When it was last taken from or given to, counted in such events. */
+  used: number;
+}
+
 /**
  * Buffers that are used again: a new one for each of many long messages costs more than the message, since its pages
  * have to be zeroed, and the garbage collector runs for each few dozen megabytes of them.
@@ -9,10 +17,11 @@ const leastBytes = 256;
  */
 export class BufferPool {
   readonly #limitBytes: number;
-  readonly #idle = new Map<number, Uint8Array<ArrayBuffer>[]>();
+  readonly #shelves = new Map<number, Shelf>();
   #idleBytes = 0;
+  #uses = 0;
 
-  /** @param limitBytes what is kept for later, at most, bytes; what comes back beyond it is left to the collector. */
+  /** @param limitBytes what is kept for later, at most, bytes; then buffers of sizes that were not wanted lately make room. */
   constructor(limitBytes: number) {
     this.#limitBytes = limitBytes;
   }
@@ -25,7 +34,10 @@ export class BufferPool {
   /** A buffer of `bytes` or, so that few sizes serve all, up to a quarter more; small ones up to `leastBytes`. */
   take(bytes: number): Uint8Array<ArrayBuffer> {
     const size = sizeFor(bytes);
-    const buffer = this.#idle.get(size)?.pop();
+    const shelf = this.#shelves.get(size);
+    if (shelf === undefined) return new Uint8Array(size);
+    shelf.used = ++this.#uses;
+    const buffer = shelf.buffers.pop();
     if (buffer === undefined) return new Uint8Array(size);
     this.#idleBytes -= size;
     return buffer;
@@ -34,12 +46,26 @@ export class BufferPool {
   /** Gives back the buffer of which `bytes` is a view. Nobody may look at it any more. */
   give({ buffer }: Uint8Array<ArrayBuffer>): void {
     const size = buffer.byteLength;
-    if (size !== sizeFor(size) || this.#idleBytes + size > this.#limitBytes) return;
-    const idle = this.#idle.get(size);
-    const whole = new Uint8Array(buffer);
-    if (idle === undefined) this.#idle.set(size, [whole]);
-    else idle.push(whole);
+    if (size !== sizeFor(size) || size > this.#limitBytes) return;
+    let shelf = this.#shelves.get(size);
+    if (shelf === undefined) {
+      shelf = { size, buffers: [], used: 0 };
+      this.#shelves.set(size, shelf);
+    }
+    shelf.used = ++this.#uses;
+    shelf.buffers.push(new Uint8Array(buffer));
     this.#idleBytes += size;
+    while (this.#idleBytes > this.#limitBytes) this.#discard();
+  }
+
+  /** Leaves a buffer of the size not wanted for longest to the collector. */
+  #discard(): void {
+    let oldest: Shelf | undefined;
+    for (const shelf of this.#shelves.values()) {
+      if (shelf.buffers.length > 0 && (oldest === undefined || shelf.used < oldest.used)) oldest = shelf;
+    }
+    oldest?.buffers.pop();
+    this.#idleBytes -= oldest?.size ?? 0;
   }
 }
 

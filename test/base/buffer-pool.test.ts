@@ -32,3 +32,18 @@ test("no more is kept than the limit, and nothing of another size", () => {
   pool.give(new Uint8Array(1_001));
   expect(pool.idleBytes).toBe(3 * 256);
 });
+
+test("a size that nobody wants any more makes room for those in use", () => {
+  const pool = new BufferPool(1_000_000);
+  for (const buffer of Array.from({ length: 20 }, () => pool.take(65_536))) pool.give(buffer);
+  const small = pool.take(65_536);
+  for (const buffer of Array.from({ length: 10 }, () => pool.take(98_304))) pool.give(buffer);
+  expect(pool.idleBytes).toBeLessThanOrEqual(1_000_000);
+  const kept = Array.from({ length: 10 }, () => pool.take(98_304));
+  expect(pool.idleBytes).toBeLessThan(65_536);
+  for (const buffer of kept) pool.give(buffer);
+  const again = Array.from({ length: 10 }, () => pool.take(98_304).buffer);
+  expect(new Set(again)).toEqual(new Set(kept.map(({ buffer }) => buffer)));
+  pool.give(small);
+  expect(pool.idleBytes).toBe(65_536);
+});
