@@ -3,6 +3,9 @@ import { MeshError } from "../base/errors.ts";
 import type { Writer } from "../base/writer.ts";
 import { Outbox, SendBudget } from "../wire/index.ts";
 
+/** Enough for a turn of the event loop, however many lanes are busy. */
+const leastMarkBytes = 65_536;
+
 export interface LanesOptions {
   readonly laneHighWaterBytes: number;
   readonly laneQueueBytesMax: number;
@@ -39,11 +42,24 @@ export class Lanes {
   #dirty: number[] = [];
   #drained: number[] = [];
   #queuedBytes = 0;
+  /** Lanes in which something waits. */
+  #busy = 0;
 
   /** @param buffers see `OutboxOptions`; may serve all lanes of a node. */
   constructor(options: LanesOptions, buffers?: BufferPool) {
     this.#options = options;
     this.#buffers = buffers;
+  }
+
+  /**
+   * What one lane may hold before its senders should wait: less when many are busy, or all of them together would be
+   * encoding for a tenth of a second before the first byte leaves.
+   */
+  get #mark(): number {
+    const { laneHighWaterBytes } = this.#options;
+    return this.#busy <= 1
+      ? laneHighWaterBytes
+      : Math.max(laneHighWaterBytes / this.#busy, Math.min(laneHighWaterBytes, leastMarkBytes));
   }
 
   /** Bytes in all lanes. */
@@ -74,7 +90,7 @@ export class Lanes {
       lane.dirty = true;
       this.#dirty.push(number);
     }
-    if (lane.counted <= this.#options.laneHighWaterBytes) return true;
+    if (lane.counted <= this.#mark) return true;
     lane.full = true;
     return false;
   }
@@ -122,7 +138,7 @@ export class Lanes {
     const number = this.#drained.shift();
     if (number === undefined) return undefined;
     const lane = this.#lanes[number];
-    if (lane === undefined || !lane.full || lane.counted * 2 > this.#options.laneHighWaterBytes) {
+    if (lane === undefined || !lane.full || lane.counted * 2 > this.#mark) {
       return this.nextDrained();
     }
     lane.full = false;
@@ -137,6 +153,7 @@ export class Lanes {
     this.#dirty = [];
     this.#drained = [];
     this.#queuedBytes = 0;
+    this.#busy = 0;
     return waiting;
   }
 
@@ -156,11 +173,12 @@ export class Lanes {
   #count(lane: Lane): void {
     const bytes = lane.outbox.queuedBytes + (lane.rest?.length ?? 0);
     this.#queuedBytes += bytes - lane.counted;
+    this.#busy += Number(bytes > 0) - Number(lane.counted > 0);
     lane.counted = bytes;
   }
 
   #settle(number: number, lane: Lane): void {
     this.#count(lane);
-    if (lane.full && lane.counted * 2 <= this.#options.laneHighWaterBytes) this.#drained.push(number);
+    if (lane.full && lane.counted * 2 <= this.#mark) this.#drained.push(number);
   }
 }

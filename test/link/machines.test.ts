@@ -112,6 +112,32 @@ describe("lanes", () => {
     expect(lanes.queuedBytes).toBe(108);
   });
 
+  test("busy lanes share the mark, down to 64 KiB each; whoever waits hears of it when the others are empty", () => {
+    const mark = 1 << 20;
+    const lanes = new Lanes({
+      laneHighWaterBytes: mark,
+      laneQueueBytesMax: 1 << 26,
+      peerQueueBytesMax: 1 << 28,
+    });
+    for (let lane = 0; lane < 3; lane++) put(lanes, lane, 100);
+    // A quarter of the mark is what four lanes may hold each.
+    expect(put(lanes, 3, mark / 4 - 1_000)).toBe(true);
+    expect(put(lanes, 3, 1_000)).toBe(false);
+    expect(put(lanes, 0, mark / 4 - 1_200)).toBe(true);
+    for (let lane = 4; lane < 128; lane++) put(lanes, lane, 100);
+    expect(put(lanes, 5, 65_536 - 500)).toBe(true);
+    expect(put(lanes, 5, 500)).toBe(false);
+    for (let lane = 0; lane < 128; lane++) {
+      if (lane !== 3) while (lanes.take(lane, mark) !== undefined);
+    }
+    expect(lanes.nextDrained()).toBe(5);
+    // Alone it may hold the whole mark, of which it holds less than half.
+    expect(put(lanes, 3, 100)).toBe(true);
+    lanes.take(3, 100);
+    expect(lanes.nextDrained()).toBe(3);
+    expect(lanes.nextDrained()).toBeUndefined();
+  });
+
   test("what the engine did not take still counts, and comes first", () => {
     const lanes = new Lanes(bounds);
     put(lanes, 0, 1_500, 1);
