@@ -9,11 +9,9 @@ import { decodeLinkUse, encodeLinkUse } from "../src/ring/index.ts";
 import {
   decodeChannelPacket,
   decodeFailure,
-  decodeFence,
   decodePacket,
   encodeChannelPacket,
   encodeFailure,
-  encodeFence,
   encodePacket,
 } from "../src/routing/index.ts";
 import { standInCrypto } from "../src/sim/index.ts";
@@ -105,11 +103,6 @@ const codecs: readonly Codec[] = [
     name: "link use",
     valid: () => encodeLinkUse("wanted"),
     again: (bytes) => void decodeLinkUse(bytes),
-  },
-  {
-    name: "fence",
-    valid: (random) => encodeFence({ type: "fence", token: random.u32() }),
-    again: (bytes) => void decodeFence(bytes),
   },
 ];
 

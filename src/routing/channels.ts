@@ -13,7 +13,6 @@ import {
   encodeChannelPacket,
   type SealedPacket,
 } from "./channel-packets.ts";
-import { decodeFence, encodeFence, type Fence } from "./fence.ts";
 import { Incoming, type ReorderBudget } from "./incoming.ts";
 import type { ChannelsOptions } from "./options.ts";
 import { Outgoing, type Waiting } from "./outgoing.ts";
@@ -32,11 +31,6 @@ export type ChannelsInput =
       readonly reason: FailureReason;
       readonly mark: Uint8Array;
     }
-  | { readonly type: "linkUp"; readonly id: NodeId }
-  /** The link is gone, and all that came by it has been read. */
-  | { readonly type: "linkDown"; readonly id: NodeId }
-  /** FENCE over the link to `from`. */
-  | { readonly type: "fence"; readonly from: NodeId; readonly payload: Uint8Array }
   /** The receiver of what `from` sends wants no more for the time being, or does again. */
   | { readonly type: "pause"; readonly from: NodeId; readonly paused: boolean }
   /** The member is dead: nothing for it needs to be tried any more. */
@@ -48,62 +42,47 @@ export type ChannelsOutput =
   | { readonly type: "packet"; readonly to: NodeId; readonly payload: Uint8Array; readonly variant: number }
   /** A message from `from`, which is proven, in order. */
   | { readonly type: "deliver"; readonly from: NodeId; readonly message: Uint8Array }
-  /** Send over the link, in this order. */
-  | { readonly type: "direct"; readonly to: NodeId; readonly message: Uint8Array }
-  | { readonly type: "fence"; readonly to: NodeId; readonly payload: Uint8Array }
+  /** All that was sent to `to` has been delivered there or is `lost`: what comes next may take another way. */
+  | { readonly type: "settled"; readonly to: NodeId }
   /** Not delivered as far as we know. In the order in which they were sent. */
   | { readonly type: "lost"; readonly to: NodeId; readonly token: number; readonly reason: "no_route" }
   /** Too much waits for `to`, or the message is too long. */
-  | { readonly type: "refused"; readonly to: NodeId; readonly token: number }
-  /** So much is sent to `to` that a link is worth while; or no longer. */
-  | { readonly type: "wantLink"; readonly to: NodeId; readonly wanted: boolean };
+  | { readonly type: "refused"; readonly to: NodeId; readonly token: number };
 
 /** How messages get to a node. */
 interface Peer {
   readonly id: NodeId;
-  linked: boolean;
   outgoing: Outgoing | undefined;
-  /** There is a link, and what was sent before is not settled: what comes after waits here. */
-  readonly held: Queue<Waiting>;
-  heldBytes: number;
-  /** FENCE was sent and is not answered. */
-  fence: number | undefined;
+  /** Something was sent, and `settled` is due. */
+  unsettled: boolean;
   paused: boolean;
   /** Incoming channels: the one in use, and one that is not proven. */
   active: Incoming | undefined;
   pending: Incoming | undefined;
-  sentLately: number;
-  linkWanted: boolean;
 }
 
 /** How often channels are looked at while messages are under way, and while none are. */
 const pulseMs = 50;
 const idlePulseMs = 1_000;
-const trafficMs = 10_000;
 
 /**
- * Messages between nodes, each once and in order, with or without a link between them.
+ * Messages between nodes that have no link, each once and in order: through the forwarder, sealed for the receiver alone, on
+ * a channel for each direction: numbered, acknowledged, sent again by other ways, put in order.
  *
- * Without a link they go through the forwarder, sealed for the receiver alone, on a channel for each direction: numbered,
- * acknowledged, sent again by other ways, put in order. With a link they go over it.
- *
- * When a link comes up, what is sent from then on waits until all that is under way was delivered or is given up. Then FENCE
- * goes over the link: the receiver drops what the channel may still bring, and says so; only then the messages that
- * waited take the link. So nothing overtakes and nothing comes late. When the link goes down, a new channel is opened; the
- * other end does not answer before it has lost the link, too, and read what came by it.
+ * What is acknowledged has been delivered. So whoever waits for `settled` before it sends by another way keeps the order.
  */
 export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
   readonly #options: Required<ChannelsOptions>;
   readonly #crypto: SealCrypto;
   readonly #random: Random;
   readonly #outputs = new Queue<ChannelsOutput>();
-  readonly #timers = new Timers<"pulse" | "traffic">();
+  readonly #timers = new Timers<"pulse">();
   readonly #peers = new Map<NodeId, Peer>();
   readonly #agreements: Rates;
   readonly #budget: ReorderBudget;
   #incoming = 0;
   #busy = false;
-  readonly #counters = { malformed: 0, forged: 0, replayed: 0, limited: 0, unknown: 0, early: 0 };
+  readonly #counters = { malformed: 0, forged: 0, replayed: 0, limited: 0, unknown: 0 };
 
   constructor(options: Required<ChannelsOptions>, crypto: SealCrypto, random: Random) {
     this.#options = options;
@@ -113,10 +92,8 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
     this.#budget = { usedBytes: 0, mostBytes: options.reorderBytesMax };
   }
 
-  /** What was not accepted, so far. `early`: OPEN while there is a link; `unknown`: of no channel; `limited`: too many. */
-  get counters(): Readonly<
-    Record<"malformed" | "forged" | "replayed" | "limited" | "unknown" | "early", number>
-  > {
+  /** What was not accepted, so far. `unknown`: of no channel; `limited`: too many. */
+  get counters(): Readonly<Record<"malformed" | "forged" | "replayed" | "limited" | "unknown", number>> {
     return this.#counters;
   }
 
@@ -127,8 +104,7 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
 
   /** Bytes that wait for `to`: what tells a sender to slow down. */
   waitingBytes(to: NodeId): number {
-    const peer = this.#peers.get(to);
-    return peer === undefined ? 0 : peer.heldBytes + (peer.outgoing?.bytes ?? 0);
+    return this.#peers.get(to)?.outgoing?.bytes ?? 0;
   }
 
   handle(input: ChannelsInput, now: Instant): void {
@@ -143,16 +119,6 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
         break;
       case "undeliverable":
         this.#peers.get(input.target)?.outgoing?.onFailure(input.reason, input.mark, now);
-        break;
-      case "linkUp":
-        this.#onLinkUp(this.#peer(input.id));
-        break;
-      case "linkDown":
-        this.#onLinkDown(input.id, now);
-        this.#watch(input.id, now);
-        break;
-      case "fence":
-        this.#onFence(input.from, input.payload);
         break;
       case "pause":
         this.#onPause(this.#peer(input.from), input.paused);
@@ -183,16 +149,9 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
       this.#outputs.push({ type: "refused", to, token });
       return;
     }
-    this.#countTraffic(peer);
-    if (peer.linked && peer.outgoing === undefined && peer.fence === undefined) {
-      this.#outputs.push({ type: "direct", to, message });
-    } else if (peer.linked) {
-      peer.held.push({ token, message });
-      peer.heldBytes += message.length;
-    } else {
-      peer.outgoing ??= this.#open(to, now);
-      peer.outgoing.push({ token, message }, now);
-    }
+    peer.unsettled = true;
+    peer.outgoing ??= this.#open(to, now);
+    peer.outgoing.push({ token, message }, now);
   }
 
   #open(to: NodeId, now: Instant): Outgoing {
@@ -203,86 +162,26 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
     return new Outgoing(to, channel, this.#crypto, this.#options, emit, now);
   }
 
-  // The hand-over.
-
-  #onLinkUp(peer: Peer): void {
-    peer.linked = true;
-    if (peer.outgoing?.opened === false) {
-      // Nothing has left yet, and the other end may not answer any more.
-      for (const { message } of peer.outgoing.remains())
-        this.#outputs.push({ type: "direct", to: peer.id, message });
-      peer.outgoing = undefined;
-    }
-    this.#settle(peer);
-  }
-
-  /** Once nothing is under way on the channel, its end is told over the link. */
   #settle(peer: Peer): void {
-    if (!peer.linked || peer.outgoing === undefined || !peer.outgoing.idle) return;
-    peer.outgoing = undefined;
-    peer.fence = this.#random.u32();
-    this.#outputs.push({
-      type: "fence",
-      to: peer.id,
-      payload: encodeFence({ type: "fence", token: peer.fence }),
-    });
-  }
-
-  #onLinkDown(id: NodeId, now: Instant): void {
-    const peer = this.#peers.get(id);
-    if (peer === undefined) return;
-    peer.linked = false;
-    // The other end may have closed the channel that was fenced off: what waits takes a new one.
-    peer.fence = undefined;
-    for (let waiting = peer.held.shift(); waiting !== undefined; waiting = peer.held.shift()) {
-      peer.outgoing ??= this.#open(id, now);
-      peer.outgoing.push(waiting, now);
-    }
-    peer.heldBytes = 0;
-    this.#forgetUnused(peer);
-  }
-
-  #onFence(from: NodeId, payload: Uint8Array): void {
-    let fence: Fence;
-    try {
-      fence = decodeFence(payload);
-    } catch {
-      this.#counters.malformed++;
-      return;
-    }
-    const peer = this.#peer(from);
-    if (fence.type === "fence") {
-      // What it holds was acknowledged or given up by its sender; what could be delivered was.
-      this.#close(peer);
-      this.#outputs.push({ type: "fence", to: from, payload: encodeFence({ ...fence, type: "fenced" }) });
-      return;
-    }
-    if (fence.token !== peer.fence) return;
-    peer.fence = undefined;
-    for (let waiting = peer.held.shift(); waiting !== undefined; waiting = peer.held.shift()) {
-      this.#outputs.push({ type: "direct", to: from, message: waiting.message });
-    }
-    peer.heldBytes = 0;
+    if (!peer.unsettled || peer.outgoing?.idle === false) return;
+    peer.unsettled = false;
+    this.#outputs.push({ type: "settled", to: peer.id });
   }
 
   #onMemberDown(id: NodeId): void {
     const peer = this.#peers.get(id);
     if (peer === undefined) return;
     this.#giveUp(peer);
-    for (let waiting = peer.held.shift(); waiting !== undefined; waiting = peer.held.shift()) {
-      this.#outputs.push({ type: "lost", to: id, token: waiting.token, reason: "no_route" });
-    }
-    peer.heldBytes = 0;
-    peer.fence = undefined;
+    this.#settle(peer);
     this.#close(peer);
-    if (!peer.linked) this.#peers.delete(id);
+    this.#peers.delete(id);
   }
 
   #giveUp(peer: Peer): void {
     for (const { token } of peer.outgoing?.remains() ?? []) {
       this.#outputs.push({ type: "lost", to: peer.id, token, reason: "no_route" });
     }
-    if (!peer.linked) peer.outgoing = undefined;
+    peer.outgoing = undefined;
   }
 
   // Packets.
@@ -306,11 +205,6 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
       return;
     }
     const known = this.#peers.get(source);
-    if (known?.linked === true) {
-      // It has lost a link that we have not: what came by it is read first. It will ask again.
-      this.#counters.early++;
-      return;
-    }
     const open = encodeChannelPacket(packet);
     for (const incoming of [known?.pending, known?.active]) {
       if (incoming === undefined || !equal(incoming.open, open)) continue;
@@ -427,25 +321,14 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
     } else if (peer.outgoing ?? peer.active ?? peer.pending) {
       if (!this.#timers.has("pulse")) this.#timers.set("pulse", after(now, idlePulseMs));
     }
-    if (peer.sentLately > 0 && !this.#timers.has("traffic"))
-      this.#timers.set("traffic", after(now, trafficMs));
   }
 
   #onTick(now: Instant): void {
-    const due = this.#timers.expire(now);
-    if (due.includes("pulse")) {
-      this.#busy = false;
-      for (const peer of this.#peers.values()) {
-        this.#pulse(peer, now);
-        this.#watch(peer.id, now);
-      }
-    }
-    if (due.includes("traffic")) {
-      for (const peer of this.#peers.values()) {
-        this.#weighTraffic(peer);
-        if (peer.linkWanted) this.#timers.set("traffic", after(now, trafficMs));
-        this.#forgetUnused(peer);
-      }
+    if (this.#timers.expire(now).length === 0) return;
+    this.#busy = false;
+    for (const peer of this.#peers.values()) {
+      this.#pulse(peer, now);
+      this.#watch(peer.id, now);
     }
   }
 
@@ -465,23 +348,13 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
   }
 
   #forgetUnused(peer: Peer): void {
-    const used = peer.linked || peer.paused || peer.linkWanted || peer.outgoing !== undefined;
-    if (!used && peer.active === undefined && peer.pending === undefined) this.#peers.delete(peer.id);
-  }
-
-  #countTraffic(peer: Peer): void {
-    if (++peer.sentLately < this.#options.linkAboveMessages || peer.linkWanted) return;
-    peer.linkWanted = true;
-    this.#outputs.push({ type: "wantLink", to: peer.id, wanted: true });
-  }
-
-  #weighTraffic(peer: Peer): void {
-    // Kept down to an eighth of what it was made for, so that it does not come and go.
-    if (peer.linkWanted && peer.sentLately * 8 < this.#options.linkAboveMessages) {
-      peer.linkWanted = false;
-      this.#outputs.push({ type: "wantLink", to: peer.id, wanted: false });
-    }
-    peer.sentLately = 0;
+    if (
+      !peer.paused &&
+      peer.outgoing === undefined &&
+      peer.active === undefined &&
+      peer.pending === undefined
+    )
+      this.#peers.delete(peer.id);
   }
 
   #close(peer: Peer): void {
@@ -499,16 +372,11 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
     if (known !== undefined) return known;
     const peer: Peer = {
       id,
-      linked: false,
       outgoing: undefined,
-      held: new Queue(),
-      heldBytes: 0,
-      fence: undefined,
+      unsettled: false,
       paused: false,
       active: undefined,
       pending: undefined,
-      sentLately: 0,
-      linkWanted: false,
     };
     this.#peers.set(id, peer);
     return peer;

@@ -41,8 +41,8 @@ export type ForwarderOutput =
   /** Send BUSY over the link to `to`. */
   | { readonly type: "busy"; readonly to: NodeId }
   | Delivery
-  /** A packet of ours was not delivered, says somebody: a hint, not proof. */
-  | ({ readonly type: "undeliverable" } & Failure);
+  /** A packet of ours was not delivered, says `by`: a hint, not proof. */
+  | ({ readonly type: "undeliverable"; readonly by: NodeId } & Failure);
 
 /** Somebody's packet for this node. */
 export interface Delivery {
@@ -54,8 +54,8 @@ export interface Delivery {
   readonly protocol: number;
   /** May be a view of the input. */
   readonly payload: Uint8Array;
-  /** Links crossed, if nobody on the way lied. */
-  readonly hops: number;
+  /** The nodes it has left, its source first, if nobody on the way lied: as many as links crossed. */
+  readonly visited: readonly Position[];
 }
 
 interface LinkState {
@@ -229,11 +229,11 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
   #deliver({ source, protocol, payload, visited }: Packet, via: NodeId): void {
     this.#counters.delivered++;
     if (protocol !== packetProtocol.failure) {
-      this.#outputs.push({ type: "deliver", source, via, protocol, payload, hops: visited.length });
+      this.#outputs.push({ type: "deliver", source, via, protocol, payload, visited });
       return;
     }
     try {
-      this.#outputs.push({ type: "undeliverable", ...decodeFailure(payload) });
+      this.#outputs.push({ type: "undeliverable", by: source, ...decodeFailure(payload) });
     } catch {
       this.#counters.malformed++;
     }
@@ -325,7 +325,7 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
       // A failure of a failure is told to nobody, or two nodes could keep each other at work.
       this.#counters.unanswered++;
     } else if (packet.source === this.#self && from === undefined) {
-      this.#outputs.push({ type: "undeliverable", ...failure });
+      this.#outputs.push({ type: "undeliverable", by: this.#self, ...failure });
     } else {
       const payload = encodeFailure(failure);
       this.#onSend({ type: "send", target: packet.source, protocol: packetProtocol.failure, payload }, now);

@@ -1,10 +1,10 @@
 export { decodeChannelPacket, encodeChannelPacket } from "./channel-packets.ts";
 export { Channels, type ChannelsInput, type ChannelsOutput } from "./channels.ts";
-export { decodeFence, encodeFence } from "./fence.ts";
-export { Forwarder, type ForwarderInput, type ForwarderOutput } from "./forwarder.ts";
+export { type Delivery, Forwarder, type ForwarderInput, type ForwarderOutput } from "./forwarder.ts";
 export { aes128Gcm, setUpReceiver, setUpSender } from "./hpke.ts";
 export {
   type ChannelsOptions,
+  type ForwarderOptions,
   resolveChannelsOptions,
   resolveForwarderOptions,
 } from "./options.ts";
@@ -13,6 +13,7 @@ export {
   decodePacket,
   encodeFailure,
   encodePacket,
+  markOf,
   packetProtocol,
 } from "./packet.ts";
-export type { SealCrypto } from "./seal-crypto.ts";
+export { pointBytes, type SealCrypto, sealTagBytes } from "./seal-crypto.ts";

@@ -53,8 +53,6 @@ export interface ChannelsOptions {
   readonly reorderBytesMax?: number;
   /** Key agreements per second that packets of one neighbour may cause, ≥ 1. Default 50. Threat: each costs half a millisecond. */
   readonly agreementsPerSecond?: number;
-  /** Messages to a node within ten seconds from which a link to it is wanted, ≥ 1. Default 64. */
-  readonly linkAboveMessages?: number;
 }
 
 export function resolveChannelsOptions(given: ChannelsOptions = {}): Required<ChannelsOptions> {
@@ -68,7 +66,6 @@ export function resolveChannelsOptions(given: ChannelsOptions = {}): Required<Ch
     incomingMax: 4_096,
     reorderBytesMax: 64 << 20,
     agreementsPerSecond: 50,
-    linkAboveMessages: 64,
     ...given,
   };
   for (const [name, value] of Object.entries(options)) within(name, value, 1, Infinity);

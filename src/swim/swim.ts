@@ -192,6 +192,11 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
     return member === undefined ? undefined : viewOf(member);
   }
 
+  /** What a member says of itself, signed; of the dead, too. */
+  recordOf(id: NodeId): MemberRecord | undefined {
+    return id === this.id ? this.#own : this.#table.get(id)?.record;
+  }
+
   /** Where others are or were: worth keeping over a restart, and given to the next life as `remembered`. */
   remembered(): RememberedMember[] {
     const living: RememberedMember[] = [];

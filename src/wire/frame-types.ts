@@ -15,4 +15,11 @@ export const frameType = {
   spawnReply: 0x0d,
   probe: 0x20,
   members: 0x21,
+  linkUse: 0x24,
+  forward: 0x28,
+  busy: 0x29,
+  session: 0x2a,
+  trace: 0x2b,
+  lookup: 0x2c,
+  retire: 0x2d,
 } as const;

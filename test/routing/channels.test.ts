@@ -23,7 +23,7 @@ interface End {
   readonly said: ChannelsOutput[];
 }
 
-/** Two nodes, a network between them that loses, doubles and reorders, and a link that comes and goes. */
+/** Two nodes and a network between them that loses, doubles and reorders. */
 class Pair {
   readonly random: Random;
   readonly a: End;
@@ -31,13 +31,10 @@ class Pair {
   now = 0;
   lossRate = 0;
   duplicateRate = 0;
-  linked = false;
   /** Every packet that was ever sent, as a relay sees it. */
   readonly seen: { readonly to: End; readonly payload: Uint8Array }[] = [];
   #events: { due: number; sequence: number; run: () => void }[] = [];
   #sequence = 0;
-  #linkLife = 0;
-  readonly #newsDue = new Map<End, number>();
 
   constructor(seed: number, options: ChannelsOptions = {}, crypto?: readonly [SealCrypto, SealCrypto]) {
     this.random = seededRandom(seed);
@@ -61,21 +58,6 @@ class Pair {
     end.channels.handle(input, at(this.now));
     for (let output = end.channels.poll(); output !== undefined; output = end.channels.poll())
       this.#act(end, output);
-  }
-
-  /** Both ends notice, not at the same time. What is on a link when it goes is lost. */
-  setLinked(linked: boolean): void {
-    if (this.linked === linked) return;
-    this.linked = linked;
-    this.#linkLife++;
-    for (const end of [this.a, this.b]) {
-      // An end hears of what happens to its links in the order in which it happens.
-      const due = Math.max(this.now + this.random.integer(100), this.#newsDue.get(end) ?? 0);
-      this.#newsDue.set(end, due);
-      this.later(due - this.now, () =>
-        this.tell(end, { type: linked ? "linkUp" : "linkDown", id: this.#other(end).id }),
-      );
-    }
   }
 
   later(delayMs: number, run: () => void): void {
@@ -109,15 +91,6 @@ class Pair {
       for (let copy = 0; copy < copies; copy++) {
         this.later(5 + this.random.integer(60), () => this.packet(end, other, output.payload));
       }
-    } else if (output.type === "direct" || output.type === "fence") {
-      const life = this.#linkLife;
-      if (!this.linked) return;
-      this.later(10, () => {
-        if (life !== this.#linkLife) return;
-        if (output.type === "fence")
-          this.tell(other, { type: "fence", from: end.id, payload: output.payload });
-        else other.received.push(new DataView(output.message.buffer, output.message.byteOffset).getUint32(0));
-      });
     } else if (output.type === "deliver") {
       expect(output.from).toBe(other.id);
       end.received.push(new DataView(output.message.buffer, output.message.byteOffset).getUint32(0));
@@ -166,9 +139,10 @@ describe("without a link", () => {
     pair.lossRate = 1;
     for (const each of numbers(0, 5)) pair.send(pair.a, each);
     pair.run(20_000);
-    expect(pair.a.said).toMatchObject(
-      numbers(0, 5).map((token) => ({ type: "lost", token, reason: "no_route" })),
-    );
+    expect(pair.a.said).toMatchObject([
+      ...numbers(0, 5).map((token) => ({ type: "lost", token, reason: "no_route" })),
+      { type: "settled" },
+    ]);
     pair.lossRate = 0;
     pair.send(pair.a, 9);
     pair.run(5_000);
@@ -189,11 +163,11 @@ describe("without a link", () => {
       });
       pair.run(300);
     }
-    expect(pair.a.said).toMatchObject([{ type: "lost", token: 1 }]);
+    expect(pair.a.said).toMatchObject([{ type: "lost", token: 1 }, { type: "settled" }]);
   });
 
   test("a receiver that pauses holds the sender back, and loses nothing", () => {
-    const pair = new Pair(1, { windowMax: 16, linkAboveMessages: 1_000_000 });
+    const pair = new Pair(1, { windowMax: 16 });
     pair.tell(pair.b, { type: "pause", from: pair.a.id, paused: true });
     for (const each of numbers(0, 500)) pair.send(pair.a, each);
     pair.run(60_000);
@@ -203,7 +177,7 @@ describe("without a link", () => {
     pair.tell(pair.b, { type: "pause", from: pair.a.id, paused: false });
     pair.run(60_000);
     expect(pair.b.received).toEqual(numbers(0, 500));
-    expect(pair.a.said).toEqual([]);
+    expect(pair.a.said).toEqual([{ type: "settled", to: pair.b.id }]);
   });
 
   test("the queue of a node has a bound", () => {
@@ -223,69 +197,30 @@ describe("without a link", () => {
   });
 });
 
-describe("the hand-over to a link and back", () => {
-  test("nothing overtakes, comes late or comes twice, whatever the moment", () => {
+describe("settled", () => {
+  test("is said once what was sent has been delivered, and not before", () => {
     fc.assert(
-      fc.property(
-        fc.integer(),
-        fc.nat(30),
-        fc.array(fc.nat(400), { minLength: 1, maxLength: 4 }),
-        (seed, loss, gaps) => {
-          const pair = new Pair(seed, { linkAboveMessages: 1_000_000 });
-          pair.lossRate = loss / 100;
-          pair.duplicateRate = 0.2;
-          let value = 0;
-          for (const gap of gaps) {
-            for (let count = 0; count < 40; count++) {
-              pair.send(pair.a, value++);
-              pair.run(pair.random.integer(gap / 20 + 1));
-            }
-            pair.setLinked(!pair.linked);
-          }
-          pair.run(100_000);
-          // A link that goes takes with it what was on it; everything else arrives, and all of it in order.
-          const { received } = pair.b;
-          expect(received).toEqual([...new Set(received)].sort((x, y) => x - y));
-          if (gaps.length === 1) expect(received).toEqual(numbers(0, value));
-          pair.send(pair.a, value);
-          pair.run(30_000);
-          expect(received.at(-1)).toBe(value);
-        },
-      ),
-      { numRuns: 150 },
+      fc.property(fc.integer(), fc.nat(30), (seed, loss) => {
+        const pair = new Pair(seed);
+        pair.lossRate = loss / 100;
+        let value = 0;
+        for (let round = 0; round < 4; round++) {
+          for (let count = 0; count < 20; count++) pair.send(pair.a, value++);
+          while (!pair.a.said.some(({ type }) => type === "settled")) pair.run(1);
+          expect(pair.b.received).toEqual(numbers(0, value));
+          expect(pair.a.said.splice(0)).toEqual([{ type: "settled", to: pair.b.id }]);
+        }
+      }),
+      { numRuns: 40 },
     );
   });
 
-  test("with a link and nothing under way messages take it at once", () => {
+  test("is said after what is lost", () => {
     const pair = new Pair(1);
-    pair.setLinked(true);
-    pair.run(200);
+    pair.lossRate = 1;
     pair.send(pair.a, 1);
-    pair.run(11);
-    expect(pair.b.received).toEqual([1]);
-    expect(pair.seen).toEqual([]);
-  });
-
-  test("an OPEN is not answered while this end still has a link", () => {
-    const pair = new Pair(1);
-    pair.tell(pair.b, { type: "linkUp", id: pair.a.id });
-    pair.send(pair.a, 1);
-    pair.run(3_000);
-    expect(pair.b.received).toEqual([]);
-    expect(pair.b.channels.counters.early).toBeGreaterThan(0);
-    pair.tell(pair.b, { type: "linkDown", id: pair.a.id });
-    pair.run(3_000);
-    expect(pair.b.received).toEqual([1]);
-  });
-
-  test("a link is wanted when traffic warrants it, and no longer when it has ebbed", () => {
-    const pair = new Pair(1, { linkAboveMessages: 64 });
-    for (const each of numbers(0, 63)) pair.send(pair.a, each);
-    expect(pair.a.said).toEqual([]);
-    pair.send(pair.a, 63);
-    expect(pair.a.said).toEqual([{ type: "wantLink", to: pair.b.id, wanted: true }]);
-    pair.run(30_000);
-    expect(pair.a.said.at(-1)).toEqual({ type: "wantLink", to: pair.b.id, wanted: false });
+    pair.run(20_000);
+    expect(pair.a.said.map(({ type }) => type)).toEqual(["lost", "settled"]);
   });
 });
 
@@ -374,7 +309,6 @@ describe("relays that are hostile, with the real primitives", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (payload) => {
         pair.packet(pair.a, pair.b, payload);
-        pair.tell(pair.b, { type: "fence", from: pair.a.id, payload });
       }),
     );
     expect(pair.b.received).toEqual([]);

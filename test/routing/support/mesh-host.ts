@@ -21,7 +21,7 @@ import type { HostContext, HostInput, HostOutput, SimulatedHost } from "../../..
 import { standInSeal } from "./stand-in-seal.ts";
 
 /** What precedes a payload on a link: the types of the wire protocol. */
-const frame = { linkUse: 0x24, forward: 0x28, busy: 0x29, fence: 0x2a, signal: 0x03 } as const;
+const frame = { linkUse: 0x24, forward: 0x28, busy: 0x29, signal: 0x03 } as const;
 
 /** What the test wants to know. */
 export interface Watcher {
@@ -45,6 +45,7 @@ export class MeshHost implements SimulatedHost {
   readonly links = new Set<NodeId>();
   readonly #watcher: Watcher;
   readonly #outputs = new Queue<HostOutput>();
+  readonly #unsettled = new Set<NodeId>();
 
   constructor(context: HostContext, watcher: Watcher, members = new Members()) {
     this.id = context.id;
@@ -77,13 +78,11 @@ export class MeshHost implements SimulatedHost {
         this.links.add(input.peer);
         this.#toForwarder({ type: "linkUp", id: input.peer }, now);
         this.#toRing({ type: "linkUp", id: input.peer }, now);
-        this.#toChannels({ type: "linkUp", id: input.peer }, now);
         break;
       case "linkDown":
         this.links.delete(input.peer);
         this.#toForwarder({ type: "linkDown", id: input.peer }, now);
         this.#toRing({ type: "linkDown", id: input.peer }, now);
-        this.#toChannels({ type: "linkDown", id: input.peer }, now);
         break;
       case "message":
         this.#onMessage(input.from, input.bytes, now);
@@ -110,6 +109,12 @@ export class MeshHost implements SimulatedHost {
   send(to: NodeId, token: number, now: Instant): void {
     const message = new Uint8Array(4);
     new DataView(message.buffer).setUint32(0, token);
+    // What follows something that is under way goes after it, or it could overtake.
+    if (this.links.has(to) && !this.#unsettled.has(to)) {
+      this.#message(to, frame.signal, message);
+      return;
+    }
+    this.#unsettled.add(to);
     this.#toChannels({ type: "send", to, token, message }, now);
   }
 
@@ -122,7 +127,6 @@ export class MeshHost implements SimulatedHost {
     if (bytes[0] === frame.linkUse) this.#toRing({ type: "linkUse", from, payload }, now);
     else if (bytes[0] === frame.forward) this.#toForwarder({ type: "forward", from, payload }, now);
     else if (bytes[0] === frame.busy) this.#toForwarder({ type: "busy", from }, now);
-    else if (bytes[0] === frame.fence) this.#toChannels({ type: "fence", from, payload }, now);
     else this.#watcher.delivered(this.id, from, payload);
   }
 
@@ -181,17 +185,11 @@ export class MeshHost implements SimulatedHost {
           );
           break;
         }
-        case "direct":
-          this.#message(output.to, frame.signal, output.message);
-          break;
-        case "fence":
-          this.#message(output.to, frame.fence, output.payload);
-          break;
         case "deliver":
           this.#watcher.delivered(this.id, output.from, output.message);
           break;
-        case "wantLink":
-          this.#toRing({ type: "hold", id: output.to, held: output.wanted }, now);
+        case "settled":
+          this.#unsettled.delete(output.to);
           break;
         default:
           this.#watcher.lost(this.id, output.to, output.token);

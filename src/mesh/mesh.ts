@@ -1,0 +1,410 @@
+import type { CoreCrypto } from "../base/crypto.ts";
+import type { Machine } from "../base/machine.ts";
+import type { NodeId } from "../base/node-id.ts";
+import { Queue } from "../base/queue.ts";
+import type { Random } from "../base/random.ts";
+import { earliest, type Instant } from "../base/time.ts";
+import {
+  Kademlia,
+  type KademliaInput,
+  type KademliaOptions,
+  resolveKademliaOptions,
+} from "../kademlia/index.ts";
+import { Ring, type RingInput, type RingOptions, resolveRingOptions } from "../ring/index.ts";
+import {
+  Channels,
+  type ChannelsInput,
+  type ChannelsOptions,
+  type Delivery,
+  Forwarder,
+  type ForwarderInput,
+  type ForwarderOptions,
+  markOf,
+  packetProtocol,
+  resolveChannelsOptions,
+  resolveForwarderOptions,
+  type SealCrypto,
+} from "../routing/index.ts";
+import {
+  type MembershipNews,
+  type MemberView,
+  type RecordCache,
+  type RememberedMember,
+  Swim,
+  type SwimInput,
+  type SwimOptions,
+  type SwimOutput,
+} from "../swim/index.ts";
+import { frameType } from "../wire/index.ts";
+import { Boxes } from "./boxes.ts";
+import { MemberNames } from "./member-names.ts";
+import type { MeshInput, MeshOutput } from "./messages.ts";
+import { Traces } from "./traces.ts";
+
+/** Settings of the parts. */
+export interface MeshOptions {
+  readonly swim?: SwimOptions;
+  readonly ring?: RingOptions;
+  readonly kademlia?: KademliaOptions;
+  readonly forwarder?: ForwarderOptions;
+  readonly channels?: ChannelsOptions;
+}
+
+export interface MeshSetup {
+  readonly name: string;
+  /** `host:port` where this node can be dialled. */
+  readonly address: string;
+  /** SubjectPublicKeyInfo. */
+  readonly publicKey: Uint8Array;
+  readonly crypto: CoreCrypto;
+  readonly seal: SealCrypto;
+  readonly random: Random;
+  /** Milliseconds since 1970 at `now`. */
+  readonly wallClock: (now: Instant) => number;
+  readonly metadata?: Uint8Array;
+  /** Whom the last life knew. */
+  readonly remembered?: readonly RememberedMember[];
+  readonly options?: MeshOptions;
+  /** Shared by simulated nodes, so that they keep each record once. */
+  readonly records?: RecordCache;
+}
+
+/**
+ * One node's part in the mesh: membership, ring, directory, forwarding and channels, put together. Each of them is a machine that knows
+ * nothing of the others; here the outputs of one become inputs of the others, and frames find the one they are for.
+ *
+ * It decides which links are wanted and what is sent by them; making them, and what processes say by them, is not its business.
+ */
+export class Mesh implements Machine<MeshInput, MeshOutput> {
+  readonly id: NodeId;
+  readonly swim: Swim;
+  readonly ring: Ring;
+  readonly kademlia: Kademlia;
+  readonly forwarder: Forwarder;
+  readonly channels: Channels;
+  readonly #names = new MemberNames();
+  readonly #boxes: Boxes;
+  readonly #traces: Traces;
+  readonly #links = new Set<NodeId>();
+  /** Links that an exchange of memberships needs. */
+  readonly #exchanging = new Set<NodeId>();
+  readonly #outputs = new Queue<MeshOutput>();
+  readonly #counters = { forged: 0, malformed: 0, unsealable: 0, namesakes: 0 };
+
+  constructor(setup: MeshSetup, now: Instant) {
+    const { crypto, random, publicKey, seal, wallClock, options = {} } = setup;
+    const { options: _parts, ...member } = setup;
+    this.swim = new Swim({ ...member, ...(options.swim && { options: options.swim }) }, now);
+    this.id = this.swim.id;
+    this.ring = new Ring(this.id, resolveRingOptions(options.ring), random);
+    this.kademlia = new Kademlia(
+      {
+        self: this.id,
+        publicKey,
+        crypto,
+        random,
+        wallClock,
+        isMember: (id) => this.swim.recordOf(id) !== undefined,
+      },
+      resolveKademliaOptions(options.kademlia),
+    );
+    this.forwarder = new Forwarder(this.id, resolveForwarderOptions(options.forwarder));
+    this.channels = new Channels(resolveChannelsOptions(options.channels), seal, random);
+    this.#boxes = new Boxes(this.id, seal, random, (id) => this.swim.recordOf(id)?.publicKey);
+    this.#traces = new Traces(random, (token, result) =>
+      this.#outputs.push({ type: "traced", token, result }),
+    );
+    this.#names.add(this.id, setup.name);
+  }
+
+  /** `forged`, `malformed`: boxes; `unsealable`: datagrams for nodes whose key is not known; `namesakes`: members with another's name. */
+  get counters(): Readonly<Record<"forged" | "malformed" | "unsealable" | "namesakes", number>> {
+    return this.#counters;
+  }
+
+  /** The living member called so, this node included. */
+  idOf(name: string): NodeId | undefined {
+    return this.#names.idOf(name);
+  }
+
+  member(id: NodeId): MemberView | undefined {
+    return id === this.id ? this.swim.self : this.swim.member(id);
+  }
+
+  isLinked(id: NodeId): boolean {
+    return this.#links.has(id);
+  }
+
+  handle(input: MeshInput, now: Instant): void {
+    switch (input.type) {
+      case "tick":
+        this.#onTick(now);
+        break;
+      case "datagram":
+        this.#onDatagram(input.from, input.frameType, input.payload, now);
+        break;
+      case "frame":
+        this.#onFrame(input.from, input.frameType, input.payload, now);
+        break;
+      case "linkUp":
+        this.#onLinkUp(input.id, input.address, now);
+        break;
+      case "linkDown":
+        this.#onLinkDown(input.id, input.reason, now);
+        break;
+      case "linkFull":
+      case "linkReady":
+        this.#toForwarder(input, now);
+        break;
+      case "reached":
+        this.#toSwim({ type: "linkUp", peer: input.id, address: input.address }, now);
+        break;
+      case "unreached":
+        if (input.id !== undefined) this.#exchanging.delete(input.id);
+        this.#toSwim({ type: "linkFailed", peer: input.id, address: input.address }, now);
+        break;
+      case "hold":
+        this.#toRing(input, now);
+        break;
+      case "send":
+        this.#toChannels({ ...input, token: 0 }, now);
+        break;
+      case "pause":
+        this.#toChannels({ type: "pause", from: input.id, paused: input.paused }, now);
+        break;
+      case "join":
+      case "leave":
+      case "update":
+      case "loopDelay":
+        this.#toSwim(input, now);
+        break;
+      case "directory":
+        this.#toKademlia(input.input, now);
+        break;
+      case "trace":
+        this.#onTrace(input.token, input.target, now);
+        break;
+      default:
+        input satisfies never;
+    }
+  }
+
+  poll(): MeshOutput | undefined {
+    return this.#outputs.shift();
+  }
+
+  deadline(): Instant | undefined {
+    let next = this.#traces.deadline();
+    for (const part of [this.swim, this.ring, this.kademlia, this.channels])
+      next = earliest(next, part.deadline());
+    return next;
+  }
+
+  #onTick(now: Instant): void {
+    this.#toSwim({ type: "tick" }, now);
+    this.#toRing({ type: "tick" }, now);
+    this.#toKademlia({ type: "tick" }, now);
+    this.#toChannels({ type: "tick" }, now);
+    this.#traces.tick(now);
+  }
+
+  #onLinkUp(id: NodeId, address: string, now: Instant): void {
+    this.#links.add(id);
+    this.#toForwarder({ type: "linkUp", id }, now);
+    this.#toRing({ type: "linkUp", id }, now);
+    this.#toSwim({ type: "linkUp", peer: id, address }, now);
+  }
+
+  #onLinkDown(id: NodeId, reason: "closed" | "lost", now: Instant): void {
+    this.#links.delete(id);
+    this.#exchanging.delete(id);
+    this.#toForwarder({ type: "linkDown", id }, now);
+    this.#toRing({ type: "linkDown", id }, now);
+    this.#toSwim({ type: "linkDown", peer: id, reason }, now);
+  }
+
+  // What comes in.
+
+  #onDatagram(from: NodeId, type: number, payload: Uint8Array, now: Instant): void {
+    if (type === frameType.probe) this.#toSwim({ type: "datagram", from, payload }, now);
+    else this.#counters.malformed++;
+  }
+
+  #onFrame(from: NodeId, type: number, payload: Uint8Array, now: Instant): void {
+    switch (type) {
+      case frameType.members:
+        this.#toSwim({ type: "message", from, payload }, now);
+        break;
+      case frameType.linkUse:
+        this.#toRing({ type: "linkUse", from, payload }, now);
+        break;
+      case frameType.forward:
+        this.#toForwarder({ type: "forward", from, payload }, now);
+        break;
+      case frameType.busy:
+        this.#toForwarder({ type: "busy", from }, now);
+        break;
+      case frameType.lookup:
+        this.#toKademlia({ type: "message", from, via: from, payload }, now);
+        break;
+      default:
+        this.#counters.malformed++;
+    }
+  }
+
+  #onDelivery(delivery: Delivery, now: Instant): void {
+    const { source, via, protocol, payload } = delivery;
+    if (protocol === packetProtocol.channel) this.#toChannels({ type: "packet", source, via, payload }, now);
+    else if (protocol === packetProtocol.datagram) this.#onBox(delivery, now);
+    else this.#counters.malformed++;
+  }
+
+  #onBox({ source, via, payload: box, visited }: Delivery, now: Instant): void {
+    const opened = this.#boxes.open(source, box);
+    if (opened === undefined) {
+      this.#counters.forged++;
+      return;
+    }
+    const { type, payload } = opened;
+    if (type === frameType.probe) this.#toSwim({ type: "datagram", from: source, payload }, now);
+    else if (type === frameType.lookup)
+      this.#toKademlia({ type: "message", from: source, via, payload }, now);
+    else if (type === frameType.trace) this.#onTraceMessage(source, payload, visited, now);
+    else this.#counters.malformed++;
+  }
+
+  // Passing on.
+
+  #toSwim(input: SwimInput, now: Instant): void {
+    this.swim.handle(input, now);
+    for (let output = this.swim.poll(); output !== undefined; output = this.swim.poll())
+      this.#fromSwim(output, now);
+  }
+
+  #fromSwim(output: SwimOutput, now: Instant): void {
+    switch (output.type) {
+      case "datagram":
+        if (this.#links.has(output.to)) this.#outputs.push({ ...output, frameType: frameType.probe });
+        else this.#sendBox(output.to, frameType.probe, output.payload, now);
+        break;
+      case "message":
+        this.#outputs.push({ ...output, type: "frame", frameType: frameType.members });
+        break;
+      case "wantLink":
+        if (output.peer !== undefined) this.#exchanging.add(output.peer);
+        this.#outputs.push({ type: "wantLink", id: output.peer, address: output.address });
+        break;
+      case "dropLink":
+        this.#exchanging.delete(output.peer);
+        break;
+      case "farewellTold":
+        this.#outputs.push(output);
+        break;
+      default:
+        this.#onNews(output, now);
+    }
+  }
+
+  #onNews(news: MembershipNews, now: Instant): void {
+    const { id, name, state } = news.member;
+    const isLiving = state === "alive" || state === "suspect";
+    if (!isLiving) this.#names.delete(id);
+    else if (this.#names.add(id, name)) this.#counters.namesakes++;
+    this.#outputs.push(news);
+    if (news.type !== "memberUp" && news.type !== "memberDown") return;
+    this.#toRing({ type: news.type, id }, now);
+    this.#toKademlia({ type: news.type, id }, now);
+    if (news.type === "memberDown") this.#toChannels({ type: "memberDown", id }, now);
+  }
+
+  #toRing(input: RingInput, now: Instant): void {
+    this.ring.handle(input, now);
+    for (let output = this.ring.poll(); output !== undefined; output = this.ring.poll()) {
+      if (output.type === "linkUse") {
+        this.#outputs.push({ ...output, type: "frame", frameType: frameType.linkUse });
+      } else if (output.type === "wantLink") {
+        const address = this.swim.recordOf(output.id)?.address;
+        if (address !== undefined) this.#outputs.push({ ...output, address });
+      } else if (!this.#exchanging.has(output.id)) this.#outputs.push(output);
+    }
+  }
+
+  #toForwarder(input: ForwarderInput, now: Instant): void {
+    this.forwarder.handle(input, now);
+    for (let output = this.forwarder.poll(); output !== undefined; output = this.forwarder.poll()) {
+      switch (output.type) {
+        case "forward":
+          this.#outputs.push({ ...output, type: "frame", frameType: frameType.forward });
+          break;
+        case "busy":
+          this.#outputs.push({
+            type: "frame",
+            to: output.to,
+            frameType: frameType.busy,
+            payload: new Uint8Array(0),
+          });
+          break;
+        case "undeliverable":
+          this.#toKademlia({ type: "unreachable", id: output.target }, now);
+          this.#toChannels(output, now);
+          this.#traces.onFailure(output.reason, output.mark, output.by);
+          break;
+        default:
+          this.#onDelivery(output, now);
+      }
+    }
+  }
+
+  #toChannels(input: ChannelsInput, now: Instant): void {
+    this.channels.handle(input, now);
+    for (let output = this.channels.poll(); output !== undefined; output = this.channels.poll()) {
+      if (output.type === "packet") {
+        const { to: target, payload, variant } = output;
+        const protocol = packetProtocol.channel;
+        this.#toForwarder({ type: "send", target, protocol, payload, variant }, now);
+      } else if (output.type === "lost" || output.type === "refused")
+        this.#outputs.push({ type: "lost", to: output.to });
+      else this.#outputs.push(output);
+    }
+  }
+
+  #toKademlia(input: KademliaInput, now: Instant): void {
+    this.kademlia.handle(input, now);
+    for (let output = this.kademlia.poll(); output !== undefined; output = this.kademlia.poll()) {
+      if (output.type !== "send") this.#outputs.push({ type: "directory", output });
+      else if (this.#links.has(output.to))
+        this.#outputs.push({ ...output, type: "frame", frameType: frameType.lookup });
+      else this.#sendBox(output.to, frameType.lookup, output.payload, now);
+    }
+  }
+
+  #sendBox(to: NodeId, type: number, payload: Uint8Array, now: Instant): Uint8Array | undefined {
+    const box = this.#boxes.seal(to, type, payload);
+    if (box === undefined) this.#counters.unsealable++;
+    else {
+      const protocol = packetProtocol.datagram;
+      this.#toForwarder({ type: "send", target: to, protocol, payload: box }, now);
+    }
+    return box;
+  }
+
+  // Traces.
+
+  #onTrace(token: number, target: NodeId, now: Instant): void {
+    const { id, payload } = this.#traces.begin(token, target, now);
+    const box = this.#boxes.seal(target, frameType.trace, payload);
+    if (box === undefined) return;
+    this.#traces.sent(id, markOf(box));
+    const protocol = packetProtocol.datagram;
+    this.#toForwarder({ type: "send", target, protocol, payload: box }, now);
+  }
+
+  #onTraceMessage(from: NodeId, payload: Uint8Array, visited: Delivery["visited"], now: Instant): void {
+    try {
+      const answer = this.#traces.handle(from, payload, visited, now);
+      if (answer !== undefined) this.#sendBox(from, frameType.trace, answer, now);
+    } catch {
+      this.#counters.malformed++;
+    }
+  }
+}
