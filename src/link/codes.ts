@@ -30,6 +30,8 @@ export const closeCode = {
   silent: 0x0d,
   /** The node lives on under a newer creation or connection; this one is the old life. */
   replaced: 0x0e,
+  /** Neither end needs the link, and both have read all that came by it: nothing is lost, the session goes on. */
+  retired: 0x0f,
 } as const;
 
 export type CloseCodeName = keyof typeof closeCode;
@@ -53,6 +55,7 @@ const errorCodes: Readonly<Record<CloseCodeName, MeshErrorCode>> = {
   overloaded: "REFUSED",
   silent: "TIMEOUT",
   replaced: "CLOSED",
+  retired: "CLOSED",
 };
 
 const names = new Map<number, CloseCodeName>(
@@ -69,6 +72,8 @@ export interface Ending {
   readonly code: CloseCodeName;
   /** For people; shortened on the wire. */
   readonly reason: string;
+  /** Who was found instead of the node that was dialled: it has proven its name. */
+  readonly found?: string;
 }
 
 /** `ending` as the error for those who wait. */

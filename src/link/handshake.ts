@@ -198,7 +198,11 @@ export class Handshake implements Machine<HandshakeInput, HandshakeOutput> {
     if (!this.#verify("listener", answer.signature, hello, answer)) return;
     if (expectedName !== undefined && answer.name !== expectedName) {
       // Only now: who answers has proven its name, so the message can be believed.
-      this.#fail({ code: "wrong_node", reason: `${expectedName} was dialled, ${answer.name} answered` });
+      this.#fail({
+        code: "wrong_node",
+        reason: `${expectedName} was dialled, ${answer.name} answered`,
+        found: answer.name,
+      });
       return;
     }
     this.#answer = answer;

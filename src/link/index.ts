@@ -4,6 +4,7 @@ export {
   closeCode,
   closeCodeName,
   type Ending,
+  endingError,
   endingOf,
   wireReason,
 } from "./codes.ts";

@@ -145,9 +145,16 @@ export class Lanes {
     return number;
   }
 
+  /** Nobody waits any more for these lanes; returns those for which somebody did. */
+  letGo(): number[] {
+    const waiting = [...this.#lanes.keys()].filter((number) => this.#lanes[number]?.full);
+    for (const lane of this.#lanes) if (lane !== undefined) lane.full = false;
+    return waiting;
+  }
+
   /** Throws everything away; returns the lanes whose senders wait. */
   discard(): number[] {
-    const waiting = [...this.#lanes.keys()].filter((number) => this.#lanes[number]?.full);
+    const waiting = this.letGo();
     for (const lane of this.#lanes) lane?.outbox.close();
     this.#lanes.length = 0;
     this.#dirty = [];

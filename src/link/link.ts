@@ -5,7 +5,6 @@ import { Timers } from "../base/timers.ts";
 import { decodeFrame, encodeFrame, frameType, Inbox, ReassemblyBudget } from "../wire/index.ts";
 import { type Ending, endingOf } from "./codes.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import type { Lanes } from "./lanes.ts";
 import type { LinkOptions } from "./options.ts";
 
 export type LinkInput =
@@ -18,6 +17,10 @@ export type LinkInput =
   | { readonly type: "broken"; readonly error: unknown }
   /** End the link in order: deliver what is queued first. */
   | { readonly type: "leave"; readonly reason: string }
+  /** Nobody here needs the link: end it so that nothing is lost, either way. */
+  | { readonly type: "retire" }
+  /** The peer says so; `readAll`: and that it has read all that we sent. */
+  | { readonly type: "peerRetires"; readonly readAll: boolean }
   /** The lanes may have become empty. */
   | { readonly type: "flushed" }
   /** The peer ended its control stream: it is leaving, and all streams it ever opened are here. */
@@ -27,20 +30,26 @@ export type LinkInput =
 export type LinkOutput =
   | { readonly type: "datagram"; readonly bytes: Uint8Array }
   | { readonly type: "answered"; readonly rttMs: number }
-  /** Everything is written: finish the lanes and, when the peer has acknowledged all of them, control. */
-  | { readonly type: "finish" }
+  /** A datagram that is no heartbeat. */
+  | { readonly type: "received"; readonly frameType: number; readonly payload: Uint8Array }
+  /** The peer retires the link: send nothing more by it. */
+  | { readonly type: "retiring" }
+  /** Everything is written: finish the lanes and, when the peer has acknowledged all of them, control. `retire`: say that first. */
+  | { readonly type: "finish"; readonly retire: { readonly readAll: boolean } | undefined }
   | { readonly type: "close"; readonly ending: Ending };
 
 type TimerName = "leaving" | "halfMessages";
 
 /**
- * A link after its handshake: heartbeats, the outgoing lanes, one inbox per incoming stream, and the end.
+ * A link after its handshake: heartbeats, one inbox per incoming stream, and the end.
  *
  * Frames do not pass through `handle`: at a million a second an input object each would be what we measure. The driver
- * takes bytes from `lanes` and pulls frames from the inboxes of `openInbox`; all that decides something comes here.
+ * takes bytes from the lanes and pulls frames from the inboxes of `openInbox`; all that decides something comes here.
+ *
+ * A side that leaves has all it sent delivered. A link that is retired ends so that nothing is lost either way: whoever asks finishes
+ * its lanes; the other reads them to the end, finishes its own and says so; who asked reads those to the end, and closes.
  */
 export class Link implements Machine<LinkInput, LinkOutput> {
-  readonly lanes: Lanes;
   readonly #options: Required<LinkOptions>;
   readonly #outputs = new Queue<LinkOutput>();
   readonly #timers = new Timers<TimerName>();
@@ -48,12 +57,17 @@ export class Link implements Machine<LinkInput, LinkOutput> {
   readonly #budget = new ReassemblyBudget();
   readonly #inboxes = new Set<Inbox>();
   #state: "up" | "leaving" | "finishing" | "closed" = "up";
+  readonly #queuedBytes: () => number;
   #peerLeaves = false;
   #leaveReason = "";
+  #retiring: "asked" | "asked by the peer" | undefined;
+  /** The peer has said that it retires the link, and whether it had read everything then. */
+  #peerRetires: { readonly readAll: boolean } | undefined;
 
-  constructor(options: Required<LinkOptions>, lanes: Lanes, now: Instant) {
+  /** @param queuedBytes what waits in the lanes of this link. */
+  constructor(options: Required<LinkOptions>, queuedBytes: () => number, now: Instant) {
     this.#options = options;
-    this.lanes = lanes;
+    this.#queuedBytes = queuedBytes;
     this.#heartbeat = new Heartbeat(options, now);
     // Half messages are bounded in bytes; a coarse timer is enough to let go of those that will not be completed.
     this.#timers.set("halfMessages", after(now, halfMessagesIntervalMs));
@@ -109,6 +123,13 @@ export class Link implements Machine<LinkInput, LinkOutput> {
       case "leave":
         this.#onLeave(input.reason, now);
         break;
+      case "retire":
+        if (this.#state === "up") this.#retiring = "asked";
+        this.#onLeave("retired", now);
+        break;
+      case "peerRetires":
+        this.#onPeerRetires(input.readAll, now);
+        break;
       case "flushed":
         this.#finishWhenFlushed();
         break;
@@ -136,10 +157,13 @@ export class Link implements Machine<LinkInput, LinkOutput> {
   }
 
   #onDatagram(bytes: Uint8Array, now: Instant): void {
-    // Datagrams may be anything a later version sends: what is not a heartbeat is dropped, not an error.
+    // Datagrams may be anything a later version sends: what is no frame is dropped, not an error.
     const result = decodeFrame(bytes);
-    if (result.result !== "frame" || result.frame.type !== frameType.heartbeat) return;
-    this.#heartbeat.handle({ type: "payload", payload: result.frame.payload }, now);
+    if (result.result !== "frame") return;
+    const { type, payload } = result.frame;
+    this.#heartbeat.heard(now);
+    if (type === frameType.heartbeat) this.#heartbeat.handle({ type: "payload", payload }, now);
+    else this.#outputs.push({ type: "received", frameType: type, payload });
   }
 
   #onLeave(reason: string, now: Instant): void {
@@ -150,16 +174,35 @@ export class Link implements Machine<LinkInput, LinkOutput> {
     this.#finishWhenFlushed();
   }
 
+  #onPeerRetires(readAll: boolean, now: Instant): void {
+    this.#peerRetires = { readAll };
+    if (this.#state !== "up") return;
+    this.#retiring = "asked by the peer";
+    this.#outputs.push({ type: "retiring" });
+    this.#onLeave("retired", now);
+  }
+
   #finishWhenFlushed(): void {
-    if (this.#state !== "leaving" || this.lanes.queuedBytes > 0) return;
+    if (this.#state !== "leaving" || this.#queuedBytes() > 0) return;
+    const answers = this.#retiring === "asked by the peer";
+    if (answers && !this.#allRead) return;
     this.#state = "finishing";
-    this.#outputs.push({ type: "finish" });
+    this.#outputs.push({ type: "finish", retire: this.#retiring && { readAll: answers } });
+  }
+
+  /** All that the peer has sent, and it sends nothing more. */
+  get #allRead(): boolean {
+    return this.#peerLeaves && this.#inboxes.size === 0;
   }
 
   #closeWhenAllRead(): void {
+    if (!this.#allRead) return;
+    if (this.#retiring === "asked by the peer") this.#finishWhenFlushed();
     // Ours to close: the peer waits until we have read to the end of its streams.
-    if (this.#peerLeaves && this.#inboxes.size === 0)
+    else if (this.#retiring === undefined || this.#peerRetires === undefined)
       this.#close({ code: "goodbye", reason: "the peer left" });
+    // Else both have asked at the same time: neither knows what the other has read, and the time-out decides.
+    else if (this.#peerRetires.readAll) this.#close({ code: "retired", reason: "nobody needs the link" });
   }
 
   #onTick(now: Instant): void {

@@ -19,6 +19,10 @@ export type PoolInput =
   | { readonly type: "connect"; readonly name: string }
   /** End the link to the node in order, and any dial. */
   | { readonly type: "disconnect"; readonly name: string }
+  /** Nobody here needs the link to the node: end it so that nothing is lost. */
+  | { readonly type: "retire"; readonly name: string }
+  /** The peer of this link retires it. */
+  | { readonly type: "retiring"; readonly connection: ConnectionNumber }
   /** The node is closing: forget whom to dial, and dial nobody any more. Links stay until `closed`. */
   | { readonly type: "close" }
   /** A peer connected; `connection` is from `number()`. */
@@ -52,8 +56,8 @@ export type PoolOutput =
   | { readonly type: "admit"; readonly connection: ConnectionNumber }
   /** End the connection or the dial at once. The pool has forgotten it. */
   | { readonly type: "end"; readonly connection: ConnectionNumber; readonly ending: Ending }
-  /** End the link in order; `closed` is awaited. */
-  | { readonly type: "leave"; readonly connection: ConnectionNumber }
+  /** End the link in order; `closed` is awaited. `retire`: so that nothing is lost. */
+  | { readonly type: "leave"; readonly connection: ConnectionNumber; readonly retire: boolean }
   /** Ask the peer of the link for a sign of life. */
   | { readonly type: "probe"; readonly connection: ConnectionNumber }
   /** One life of a node begins: exactly one `down` follows. */
@@ -65,4 +69,10 @@ export type PoolOutput =
       readonly ending: Ending;
     }
   /** A wanted node could not be reached: who waits for it is told, what was queued is dropped. */
-  | { readonly type: "unreachable"; readonly name: string; readonly error: MeshError };
+  | {
+      readonly type: "unreachable";
+      readonly name: string;
+      readonly error: MeshError;
+      /** The node that is there instead. */
+      readonly found: string | undefined;
+    };

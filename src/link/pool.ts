@@ -87,6 +87,12 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
       case "disconnect":
         this.#onDisconnect(input.name);
         break;
+      case "retire":
+        this.#leave(this.#nodes.find(input.name), true);
+        break;
+      case "retiring":
+        this.#onRetiring(input.connection);
+        break;
       case "close":
         this.#onClose();
         break;
@@ -158,14 +164,22 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
   #onDisconnect(name: string): void {
     const node = this.#nodes.find(name);
     if (node === undefined) return;
-    if (node.up !== undefined && !node.up.leaving) {
-      node.up.leaving = true;
-      this.#outputs.push({ type: "leave", connection: node.up.connection });
-    }
+    this.#leave(node, false);
     if (node.dial !== undefined || node.wanted) {
       this.#abandonDial(node, { code: "goodbye", reason: "disconnected" });
       this.#unreachable(node, new MeshError("CLOSED", `the dial to ${name} was given up: disconnected`));
     }
+  }
+
+  #leave(node: Node | undefined, retire: boolean): void {
+    if (node?.up === undefined || node.up.leaving) return;
+    node.up.leaving = true;
+    this.#outputs.push({ type: "leave", connection: node.up.connection, retire });
+  }
+
+  #onRetiring(connection: ConnectionNumber): void {
+    const up = this.#owners.get(connection)?.up;
+    if (up?.connection === connection) up.leaving = true;
   }
 
   #onClose(): void {
@@ -205,9 +219,13 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     const there = this.#links.get(nodeId)?.peer.name;
     if (there === undefined || there === node.name) return;
     // It would end the dial in favour of the link that it has, under its own name.
-    const ending: Ending = { code: "wrong_node", reason: `${node.name} was dialled, ${there} is there` };
+    const ending: Ending = {
+      code: "wrong_node",
+      reason: `${node.name} was dialled, ${there} is there`,
+      found: there,
+    };
     this.#abandonDial(node, ending);
-    this.#unreachable(node, endingError(ending));
+    this.#unreachable(node, endingError(ending), there);
   }
 
   #onIntroduced(connection: ConnectionNumber, peer: PoolPeer, early: boolean, now: Instant): void {
@@ -365,7 +383,8 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
       this.#unreachable(node, new MeshError("PEER_UNREACHABLE", reason));
       return;
     }
-    this.#unreachable(node, cause instanceof MeshError ? cause : endingError(ending, cause ? { cause } : {}));
+    const error = cause instanceof MeshError ? cause : endingError(ending, cause ? { cause } : {});
+    this.#unreachable(node, error, ending.found);
   }
 
   /** Something that held others up is gone. */
@@ -400,11 +419,11 @@ export class Pool implements Machine<PoolInput, PoolOutput> {
     }
   }
 
-  #unreachable(node: Node, error: MeshError): void {
+  #unreachable(node: Node, error: MeshError, found?: string): void {
     this.#dials.unwant(node);
     node.duplicates = 0;
     this.#timers.clear(node, "redial");
-    this.#outputs.push({ type: "unreachable", name: node.name, error });
+    this.#outputs.push({ type: "unreachable", name: node.name, error, found });
     this.#nodes.touch(node);
   }
 

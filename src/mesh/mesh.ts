@@ -167,7 +167,7 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
         this.#toRing(input, now);
         break;
       case "send":
-        this.#toChannels({ ...input, token: 0 }, now);
+        this.#toChannels(input, now);
         break;
       case "pause":
         this.#toChannels({ type: "pause", from: input.id, paused: input.paused }, now);
@@ -215,12 +215,12 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
     this.#toSwim({ type: "linkUp", peer: id, address }, now);
   }
 
-  #onLinkDown(id: NodeId, reason: "closed" | "lost", now: Instant): void {
+  #onLinkDown(id: NodeId, reason: "retired" | "closed" | "lost", now: Instant): void {
     this.#links.delete(id);
     this.#exchanging.delete(id);
     this.#toForwarder({ type: "linkDown", id }, now);
-    this.#toRing({ type: "linkDown", id }, now);
-    this.#toSwim({ type: "linkDown", peer: id, reason }, now);
+    this.#toRing({ type: "linkDown", id, avoid: reason === "closed" }, now);
+    this.#toSwim({ type: "linkDown", peer: id, reason: reason === "lost" ? "lost" : "closed" }, now);
   }
 
   // What comes in.
@@ -363,7 +363,7 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
         const protocol = packetProtocol.channel;
         this.#toForwarder({ type: "send", target, protocol, payload, variant }, now);
       } else if (output.type === "lost" || output.type === "refused")
-        this.#outputs.push({ type: "lost", to: output.to });
+        this.#outputs.push({ type: "lost", to: output.to, token: output.token });
       else this.#outputs.push(output);
     }
   }

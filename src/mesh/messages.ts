@@ -27,7 +27,8 @@ export type MeshInput =
       readonly payload: Uint8Array;
     }
   | { readonly type: "linkUp"; readonly id: NodeId; readonly address: string }
-  | { readonly type: "linkDown"; readonly id: NodeId; readonly reason: "closed" | "lost" }
+  /** `retired`: the mesh had dropped it; `closed`: an end has ended it for another reason; `lost`: it was cut. */
+  | { readonly type: "linkDown"; readonly id: NodeId; readonly reason: "retired" | "closed" | "lost" }
   /** The link takes no more FORWARD for the time being, or does again. */
   | { readonly type: "linkFull"; readonly id: NodeId }
   | { readonly type: "linkReady"; readonly id: NodeId }
@@ -37,8 +38,8 @@ export type MeshInput =
   | { readonly type: "unreached"; readonly id: NodeId | undefined; readonly address: string }
   /** Traffic with the node warrants a link, or no longer. */
   | { readonly type: "hold"; readonly id: NodeId; readonly held: boolean }
-  /** Send by a channel; `settled` or `lost` follows. At most 64 KiB. */
-  | { readonly type: "send"; readonly to: NodeId; readonly message: Uint8Array }
+  /** Send by a channel; `settled`, or `lost` with the same token, follows. At most 64 KiB. */
+  | { readonly type: "send"; readonly to: NodeId; readonly token: number; readonly message: Uint8Array }
   /** Whoever gets what the channel from `id` brings has enough for now, or wants more. */
   | { readonly type: "pause"; readonly id: NodeId; readonly paused: boolean }
   /** Somebody may be at this address: find out, and exchange memberships. */
@@ -76,7 +77,7 @@ export type MeshOutput =
   /** A message from `from`, by its channel, in order. */
   | Extract<ChannelsOutput, { type: "deliver" | "settled" }>
   /** Something sent to the node by a channel was not delivered, as far as we know, or was too much. */
-  | { readonly type: "lost"; readonly to: NodeId }
+  | { readonly type: "lost"; readonly to: NodeId; readonly token: number }
   | { readonly type: "directory"; readonly output: DirectoryOutput }
   | { readonly type: "traced"; readonly token: number; readonly result: TraceResult };
 

@@ -1,5 +1,6 @@
 import { format } from "../etf/index.ts";
 import type { ProcessOutput } from "../process/index.ts";
+import type { MembershipNews } from "../swim/index.ts";
 import type { BeamNews } from "./beam/types.ts";
 import type { ErlangNews } from "./erlang/types.ts";
 import type { LinkNews } from "./links/index.ts";
@@ -8,6 +9,12 @@ import type { Log } from "./log.ts";
 /** How news of the links reads in the log. */
 export function logLinkNews(log: Log, news: LinkNews): void {
   switch (news.type) {
+    case "sessionUp":
+      log.info({ node: news.name, nodeId: news.nodeId }, "node.up");
+      break;
+    case "sessionDown":
+      log.info({ node: news.name, nodeId: news.nodeId, reason: news.reason }, "node.down");
+      break;
     case "up":
       log.info({ node: news.name, nodeId: news.nodeId, address: news.address }, "link.up");
       break;
@@ -29,6 +36,13 @@ export function logLinkNews(log: Log, news: LinkNews): void {
     default:
       news satisfies never;
   }
+}
+
+/** How news of the members reads in the log. */
+export function logMembershipNews(log: Log, { type, member }: MembershipNews): void {
+  const { name, id, address, state } = member;
+  const level = type === "memberChanged" || type === "memberSuspect" ? "debug" : "info";
+  log[level]({ node: name, nodeId: id, address, state }, `member.${type.slice(6).toLowerCase()}`);
 }
 
 /** How news of the distribution reads in the log. */

@@ -4,10 +4,11 @@ import { formatNodeName, parseNodeName } from "../base/node-name.ts";
 import { atom, type Pid, type Reference, type Term, tuple } from "../etf/index.ts";
 import type { NodeIdentity } from "../identity/index.ts";
 import { beamSocketPath } from "../io/beam/paths.ts";
-import { monotonicNow } from "../io/clock.ts";
+import { monotonicNow, wallNow } from "../io/clock.ts";
 import { coreCrypto } from "../io/crypto.ts";
 import { defaultAlpn, QuicEndpoint } from "../io/quic/index.ts";
 import { systemRandom } from "../io/random.ts";
+import { sealCrypto } from "../io/seal-crypto.ts";
 import { peerLanesMax } from "../link/index.ts";
 import {
   type DemonitorOptions,
@@ -25,6 +26,7 @@ import {
   type SpawnOptions,
   type TimeoutOptions,
 } from "../process/index.ts";
+import type { MemberView, RememberedMember } from "../swim/index.ts";
 import { Carrier, type CarrierSetup } from "./beam/carrier.ts";
 import { distAlpn } from "./beam/tunnels.ts";
 import type { BeamCarrier } from "./beam/types.ts";
@@ -35,9 +37,11 @@ import { ErlangNodes } from "./erlang/erlang-nodes.ts";
 import type { ErlangNews } from "./erlang/types.ts";
 import { loadExportedFiles } from "./exported-files.ts";
 import { openIdentity } from "./identity.ts";
-import { Links, type LinksStats } from "./links/index.ts";
+import { Links, type LinksStats, meshCapability } from "./links/index.ts";
 import { type Log, silentLog } from "./log.ts";
-import { logBeamNews, logCrash, logErlangNews, logLinkNews } from "./log-events.ts";
+import { logBeamNews, logCrash, logErlangNews, logLinkNews, logMembershipNews } from "./log-events.ts";
+import { MeshNode } from "./mesh/mesh-node.ts";
+import { Snapshot } from "./mesh/snapshot.ts";
 import { ProcessDriver } from "./process-driver.ts";
 import { keepRenewed } from "./renewal.ts";
 import { Ways } from "./ways.ts";
@@ -50,6 +54,8 @@ export type MaculaNodeOptions = Omit<ConfigurationInput, "name" | "log"> & {
   readonly logger?: Log;
   /** Gets what processes print whose group leader is this node. Default: discarded. */
   readonly print?: (text: string) => void;
+  /** What other members are to know about this one, at most 512 bytes. Default none. */
+  readonly metadata?: Uint8Array;
   /** The node was started for BEAM nodes: told when the last has gone (`true`), and when one has come. They may start it again. */
   readonly onBeamIdle?: (idle: boolean) => void;
 };
@@ -60,6 +66,14 @@ export interface MaculaNodeEvents {
   readonly nodeUp: { readonly node: string; readonly nodeId: NodeId | undefined };
   /** Told once for each `nodeUp`, when the link is lost for good. */
   readonly nodeDown: { readonly node: string; readonly nodeId: NodeId | undefined; readonly reason: string };
+  /** A member is new, or alive again. */
+  readonly memberUp: MemberView;
+  /** Somebody got no answer from it: it has a few seconds to show that it lives. */
+  readonly memberSuspect: MemberView;
+  /** It is dead, or has left. */
+  readonly memberDown: MemberView;
+  /** It says something else of itself, or a suspicion ended well. */
+  readonly memberChanged: MemberView;
   /** A message to the node itself: an exit or DOWN of what it linked or monitors. */
   readonly message: Term;
   /** A listener of another event threw this, or its promise was rejected with it. */
@@ -79,6 +93,9 @@ interface Parts {
   readonly stopRenewal: () => void;
   readonly log: Log;
   readonly print: ((text: string) => void) | undefined;
+  readonly metadata: Uint8Array | undefined;
+  readonly snapshot: Snapshot | undefined;
+  readonly remembered: readonly RememberedMember[];
   readonly onBeamIdle: ((idle: boolean) => void) | undefined;
 }
 
@@ -100,6 +117,7 @@ export class MaculaNode implements AsyncDisposable {
   readonly #log: Log;
   readonly #links: Links;
   readonly #erlang: ErlangNodes;
+  readonly #mesh: MeshNode;
   readonly #ways: Ways;
   readonly #driver: ProcessDriver;
   readonly #events = new Emitter<MaculaNodeEvents>((thrown, event) => this.#onListenerThrew(thrown, event));
@@ -130,15 +148,35 @@ export class MaculaNode implements AsyncDisposable {
       deliver: (delivery, now) => this.#driver.handle(delivery, now),
       onNews: (news) => {
         logLinkNews(log, news);
-        if (news.type === "up") this.#events.emit("nodeUp", { node: news.name, nodeId: news.nodeId });
-        if (news.type === "down") {
-          this.#events.emit("nodeDown", { node: news.name, nodeId: news.nodeId, reason: news.ending.reason });
+        const { type } = news;
+        if (type === "sessionUp") this.#events.emit("nodeUp", { node: news.name, nodeId: news.nodeId });
+        if (type === "sessionDown") {
+          this.#events.emit("nodeDown", { node: news.name, nodeId: news.nodeId, reason: news.reason });
         }
       },
       beforeUp: (node) => this.#erlang.distribution.disconnect(node),
       elsewhere: (node, error, waiting) => this.#ways.elsewhere(node, error, waiting),
-      link: links,
+      link: { ...links, capabilities: ["signals", meshCapability] },
       pool: links,
+    });
+    this.#mesh = new MeshNode({
+      name,
+      address: name.slice(name.indexOf("@") + 1),
+      publicKey: identity.publicKey,
+      crypto: coreCrypto(identity.privateKey),
+      seal: sealCrypto(identity.privateKey),
+      random: systemRandom,
+      clock: monotonicNow,
+      wallClock: wallNow,
+      links: this.#links,
+      remembered: parts.remembered,
+      snapshot: parts.snapshot,
+      ...(parts.metadata && { metadata: parts.metadata }),
+      onNews: (news) => {
+        logMembershipNews(log, news);
+        this.#events.emit(news.type, news.member);
+      },
+      onDirectory: () => {},
     });
     this.#erlang = new ErlangNodes({
       name,
@@ -181,7 +219,7 @@ export class MaculaNode implements AsyncDisposable {
    * @throws MeshError `CONFIGURATION` naming a wrong setting, a file that others can read, a port in use, or a missing epmd.
    */
   static async start(options: MaculaNodeOptions): Promise<MaculaNode> {
-    const { logger: log = silentLog, print, onBeamIdle, ...settings } = options;
+    const { logger: log = silentLog, print, metadata, onBeamIdle, ...settings } = options;
     const configuration = resolveConfiguration(settings);
     const wanted = parseNodeName(options.name);
     const modules = await loadExportedFiles(configuration.exports);
@@ -212,6 +250,8 @@ export class MaculaNode implements AsyncDisposable {
     });
     // Port 0 in the name: the name has to say where the node is found.
     const name = formatNodeName(wanted.port === 0 ? { ...wanted, port: endpoint.address.port } : wanted);
+    const { stateDir, realm } = configuration;
+    const snapshot = stateDir === null ? undefined : await Snapshot.open(stateDir, realm, name, log);
     const node = new MaculaNode({
       name,
       configuration,
@@ -220,6 +260,9 @@ export class MaculaNode implements AsyncDisposable {
       stopRenewal,
       log,
       print,
+      metadata,
+      snapshot,
+      remembered: (await snapshot?.load()) ?? [],
       onBeamIdle,
     });
     try {
@@ -279,6 +322,11 @@ export class MaculaNode implements AsyncDisposable {
     const kernel = { name: "net_kernel", node: name };
     await GenServer.call(this.self, kernel, tuple(atom("is_auth"), atom(this.name)));
     return { rttMs: monotonicNow() - asked };
+  }
+
+  /** All members that are known, this node first, the dead and those that left included. */
+  members(): MemberView[] {
+    return this.#mesh.members();
   }
 
   /** @returns a function that takes the listener away again. */
@@ -450,7 +498,8 @@ export class MaculaNode implements AsyncDisposable {
     this.#stopRenewal();
     // First the processes: their last signals still travel.
     this.#driver.close();
-    await Promise.all([this.#erlang.close(), this.#links.close()]);
+    await this.#mesh.leave();
+    await Promise.all([this.#erlang.close(), this.#mesh.close(), this.#links.close()]);
     await this.#carrier?.close();
     await this.#endpoint.close();
     this.#log.info({ name: this.name }, "node.stopped");

@@ -19,8 +19,8 @@ export type SessionInput =
   | { readonly type: "message"; readonly payload: Uint8Array }
   /** All that was sent by a channel has been delivered. */
   | { readonly type: "settled" }
-  /** Something sent by a channel was lost. */
-  | { readonly type: "lost" }
+  /** Something sent by a channel was lost, or what came by it cannot be followed. `number`: ours when it was sent. */
+  | { readonly type: "lost"; readonly number: number }
   /** The node is dead. */
   | { readonly type: "memberDown" };
 
@@ -86,6 +86,11 @@ export class Session {
     this.#mine = number(random);
   }
 
+  /** Of this end: changes when a session is over. */
+  get number(): number {
+    return this.#mine;
+  }
+
   /** `up` was said, and `down` not yet. */
   get isUp(): boolean {
     return this.#isUp;
@@ -111,6 +116,13 @@ export class Session {
   /** Something is sent that waits for a link: `down` follows if none comes. */
   touch(): void {
     this.#touched = true;
+  }
+
+  /** A message for a channel that has the other end tell its own number: `up` follows, or `lost`. */
+  hello(): Uint8Array {
+    this.#touched = true;
+    this.#settled = false;
+    return encodeGreeting(this.#greeting());
   }
 
   /** Bytes of a lane as a message for a channel, which `settled` or `lost` follows. */
@@ -139,7 +151,7 @@ export class Session {
         this.#useLink();
         break;
       case "lost":
-        this.#end();
+        if (input.number === this.#mine) this.#end();
         break;
       case "memberDown":
         if (this.#link === undefined) this.#end();

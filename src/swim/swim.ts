@@ -436,6 +436,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
   #leave(now: Instant): void {
     if (this.#own.hasLeft) return;
     this.#overtake(this.#own.incarnation, { hasLeft: true }, now);
+    this.#gossip.hurry(now);
     this.#timers.clear("round");
     this.#timers.clear("retry");
     this.#sync.stop();
@@ -449,6 +450,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
 
   #return(now: Instant): void {
     this.#timers.clear("farewell");
+    this.#gossip.hurry(now, false);
     this.#overtake(this.#own.incarnation, { hasLeft: false }, now);
     this.#timers.set("round", after(now, this.#options.probeIntervalMs * this.#random.float()));
     this.#sync.start(now);

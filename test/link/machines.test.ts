@@ -240,16 +240,18 @@ describe("lanes", () => {
 });
 
 describe("the link machine", () => {
-  const open = (): Link => new Link(resolveLinkOptions(), new Lanes(resolveLinkOptions()), at(0));
+  let queuedBytes = 0;
+  const open = (): Link => new Link(resolveLinkOptions(), () => queuedBytes, at(0));
   const closings = (link: Link): string[] =>
     drain(link).flatMap((output: LinkOutput) => (output.type === "close" ? [output.ending.code] : []));
 
-  test("heartbeats travel as datagrams, others are dropped", () => {
+  test("heartbeats travel as datagrams, others are handed on, what is no frame is dropped", () => {
     const [a, b] = [open(), open()];
     a.handle({ type: "ask" }, at(0));
     const [question] = drain(a);
     if (question?.type !== "datagram") throw new Error("no datagram");
     b.handle({ type: "datagram", bytes: encodeFrame(frameType.send, new Uint8Array(5)) }, at(3));
+    expect(drain(b)).toEqual([{ type: "received", frameType: frameType.send, payload: new Uint8Array(5) }]);
     b.handle({ type: "datagram", bytes: new Uint8Array([1, 2]) }, at(3));
     b.handle({ type: "datagram", bytes: question.bytes }, at(3));
     const [answer] = drain(b);
@@ -260,13 +262,13 @@ describe("the link machine", () => {
 
   test("leaving: flush, finish, and close when the peer does not", () => {
     const link = open();
-    link.lanes.frame(0, 0, frameType.send, (writer) => writer.u8(1));
+    queuedBytes = 9;
     link.handle({ type: "leave", reason: "bye" }, at(10));
     expect(drain(link)).toEqual([]);
     expect(link.open).toBe(false);
-    link.lanes.take(0, 100);
+    queuedBytes = 0;
     link.handle({ type: "flushed" }, at(11));
-    expect(drain(link)).toEqual([{ type: "finish" }]);
+    expect(drain(link)).toEqual([{ type: "finish", retire: undefined }]);
     link.handle({ type: "tick" }, at(2_009));
     expect(closings(link)).toEqual([]);
     link.handle({ type: "tick" }, at(2_010));
@@ -281,6 +283,37 @@ describe("the link machine", () => {
     expect(closings(link)).toEqual([]);
     link.closeInbox(inbox);
     expect(closings(link)).toEqual(["goodbye"]);
+  });
+
+  test("retiring: each side finishes, and who asked closes when both have read everything", () => {
+    const [a, b] = [open(), open()];
+    const [fromB, fromA] = [a.openInbox(), b.openInbox()];
+    a.handle({ type: "retire" }, at(1));
+    expect(drain(a)).toEqual([{ type: "finish", retire: { readAll: false } }]);
+    b.handle({ type: "peerRetires", readAll: false }, at(2));
+    b.handle({ type: "peerLeaves" }, at(2));
+    // It has not read everything yet.
+    expect(drain(b)).toEqual([{ type: "retiring" }]);
+    b.closeInbox(fromA);
+    expect(drain(b)).toEqual([{ type: "finish", retire: { readAll: true } }]);
+    a.handle({ type: "peerRetires", readAll: true }, at(3));
+    a.handle({ type: "peerLeaves" }, at(3));
+    expect(drain(a)).toEqual([]);
+    a.closeInbox(fromB);
+    expect(closings(a)).toEqual(["retired"]);
+  });
+
+  test("retiring: an end of which nobody knows whether all was read is no clean one", () => {
+    const [asked, alone] = [open(), open()];
+    asked.handle({ type: "retire" }, at(1));
+    asked.handle({ type: "peerRetires", readAll: false }, at(2));
+    asked.handle({ type: "peerLeaves" }, at(2));
+    expect(closings(asked)).toEqual([]);
+    asked.handle({ type: "tick" }, at(2_001));
+    expect(closings(asked)).toEqual(["goodbye"]);
+    alone.handle({ type: "retire" }, at(1));
+    alone.handle({ type: "peerLeaves" }, at(2));
+    expect(closings(alone)).toEqual(["goodbye"]);
   });
 
   test("a message that is never completed ends the link", () => {

@@ -108,7 +108,7 @@ class Pair {
   lose(end: End): void {
     if (end.channel.length === 0) return;
     end.channel = [];
-    this.tell(end, { type: "lost" });
+    this.tell(end, { type: "lost", number: end.session.number });
   }
 
   run(forMs: number): void {
@@ -320,9 +320,11 @@ describe("a session", () => {
   test("is told to be over also if the other end never spoke", () => {
     const session = new Session(7, seededRandom(1));
     session.message(0, Uint8Array.of(1));
-    session.handle({ type: "lost" });
+    const { number } = session;
+    session.handle({ type: "lost", number });
     expect(outputs(session)).toEqual([{ type: "down" }]);
-    session.handle({ type: "lost" });
+    session.message(0, Uint8Array.of(2));
+    session.handle({ type: "lost", number });
     expect(outputs(session)).toEqual([]);
   });
 

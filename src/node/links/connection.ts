@@ -2,6 +2,7 @@ import type { BufferPool } from "../../base/buffer-pool.ts";
 import { MeshError, toError } from "../../base/errors.ts";
 import type { NodeId } from "../../base/node-id.ts";
 import { earliest, type Instant } from "../../base/time.ts";
+import { Atom, atom, decode, encode } from "../../etf/index.ts";
 import type { QuicConnection, QuicStream } from "../../io/quic/index.ts";
 import {
   type CloseCodeName,
@@ -12,7 +13,6 @@ import {
   endingOf,
   type Handshake,
   type HandshakeOutput,
-  handshakeBytesMax,
   type Introduction,
   type Lanes,
   Link,
@@ -21,13 +21,15 @@ import {
   peerLanesMax,
   wireReason,
 } from "../../link/index.ts";
-import { encodeFrame, type Frame, frameType, Inbox, ReassemblyBudget } from "../../wire/index.ts";
+import { type Frame, frameType } from "../../wire/index.ts";
+import { Control } from "./control.ts";
 import { Incoming, type IncomingUser } from "./incoming.ts";
+import { MeshLanes } from "./mesh-lanes.ts";
 import { Outgoing } from "./outgoing.ts";
 import { ReadTurns } from "./read-turns.ts";
 
-/** The control stream goes before all others: heartbeats aside, it is what tells the peer that we leave. */
-const controlPriority = 1;
+/** What both ends must be able to do for the mesh to use a link. */
+export const meshCapability = "mesh";
 
 export interface ConnectionUser {
   onIntroduced(connection: LinkConnection, peer: Introduction, early: boolean): void;
@@ -36,6 +38,16 @@ export interface ConnectionUser {
   onComplete(connection: LinkConnection, peer: Introduction): void;
   /** A signal frame. False when the payload's defect closed the link. */
   onFrame(connection: LinkConnection, incoming: Incoming, frame: Frame, now: Instant): boolean;
+  /** A frame of the mesh, 0x20 … 0x3F. The payload is a view. */
+  onMeshFrame(connection: LinkConnection, frame: Frame, now: Instant): void;
+  /** The same, in a datagram. */
+  onMeshDatagram(connection: LinkConnection, frameType: number, payload: Uint8Array): void;
+  /** SESSION on the control stream. */
+  onGreeting(connection: LinkConnection, payload: Uint8Array): void;
+  /** The peer retires the link: what is sent from now on takes another way. */
+  onRetiring(connection: LinkConnection): void;
+  /** The mesh may use the link again for what it forwards. */
+  onMeshReady(connection: LinkConnection): void;
   onAnswered(connection: LinkConnection, rttMs: number): void;
   /** There is more to read in the next turn: call `readMore` then. */
   onMore(connection: LinkConnection): void;
@@ -68,18 +80,17 @@ export class LinkConnection implements IncomingUser {
   readonly #handshake: Handshake;
   readonly #user: ConnectionUser;
   readonly #clock: () => Instant;
-  readonly #handshakeInbox = new Inbox({
-    budget: new ReassemblyBudget(),
-    payloadMaxBytes: handshakeBytesMax,
-  });
-  #control: QuicStream | undefined;
-  /** Streams that came before the link was open: unread, so that the engine's window bounds them. */
+  readonly #control: Control;
+  /** Streams that came before they may be read: so the engine's window bounds them. */
   #waiting: QuicStream[] = [];
   readonly #incoming = new Map<number, Incoming>();
   readonly #turns: ReadTurns;
   #link: Link | undefined;
-  #outgoing: Outgoing | undefined;
+  /** Of the mesh, and of the processes. */
+  readonly #outgoing: Outgoing[] = [];
+  #mesh: MeshLanes | undefined;
   #peer: Introduction | undefined;
+  #reads = false;
   #ended = false;
 
   constructor(setup: ConnectionSetup) {
@@ -90,6 +101,16 @@ export class LinkConnection implements IncomingUser {
     this.#user = setup.user;
     this.#clock = setup.clock;
     this.#turns = new ReadTurns(setup.options.turnFrameBudget, () => this.#user.onMore(this));
+    this.#control = new Control(
+      {
+        // What comes behind the handshake is for the link, which may not be open yet.
+        mayRead: () => !this.#ended && (this.#peer === undefined || this.#link !== undefined),
+        onFrame: (frame, now) => this.#onControlFrame(frame, now),
+        onEnd: () => this.#onControlEnd(),
+        onBroken: (error) => this.#broken(error),
+      },
+      setup.clock,
+    );
   }
 
   /** Who is at the other end, proven; `undefined` during the handshake. */
@@ -137,32 +158,71 @@ export class LinkConnection implements IncomingUser {
     this.#afterHandshakeInput();
   }
 
-  /** Makes the proven connection a link that sends what is in `lanes`. */
-  open(lanes: Lanes): Link {
+  /** Whether the mesh may use the link: both ends speak of it. */
+  get isOfMesh(): boolean {
+    const { capabilities } = this.#setup.options;
+    return [capabilities, this.#peer?.capabilities].every((each) => each?.includes(meshCapability));
+  }
+
+  /** Makes the proven connection a link; `use` and `read` let the processes have it. */
+  open(): Link {
     const options = heartbeatsOf(this.transport.side, this.#setup.options);
-    const link = new Link(options, lanes, this.#clock());
+    const queuedBytes = (): number => this.#outgoing.reduce((sum, each) => sum + each.queuedBytes, 0);
+    const link = new Link(options, queuedBytes, this.#clock());
     this.#link = link;
-    this.#outgoing = new Outgoing(
-      this.transport,
-      lanes,
-      () => this.#user.onFlushable(this),
-      () => this.#broken(new MeshError("PROTOCOL", "the peer refused a stream")),
-    );
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const stream of waiting) this.#openIncoming(stream);
+    this.transport.onStreamsAvailable = () => {
+      for (const outgoing of this.#outgoing) outgoing.onStreamsAvailable();
+      this.#user.onFlushable(this);
+    };
+    if (this.isOfMesh) {
+      this.#mesh = new MeshLanes(this.#setup.buffers);
+      this.#addOutgoing(this.#mesh.lanes);
+    }
     // Only now: a question that overtook the end of the handshake has waited in the engine.
     this.transport.onDatagram = (bytes) => this.#tell({ type: "datagram", bytes });
-    this.#user.onFlushable(this);
     this.#user.onTouched(this);
-    // What came behind the handshake on the control stream: nothing, or the end.
-    this.#readControl();
     return link;
+  }
+
+  /** From now on sends what is in `lanes`. */
+  use(lanes: Lanes): void {
+    this.#addOutgoing(lanes);
+    this.#user.onFlushable(this);
+  }
+
+  /** Reads the peer's lanes. */
+  read(): void {
+    this.#reads = true;
+    for (const stream of this.#waiting.splice(0)) this.#openIncoming(stream);
+  }
+
+  /** What came behind the handshake on the control stream. */
+  readControl(): void {
+    this.#control.read();
+  }
+
+  /** SESSION. */
+  greet(payload: Uint8Array): void {
+    this.#say(frameType.session, payload);
+  }
+
+  /** A frame of the mesh, in order and once. False from the moment on at which no more should be forwarded by the link. */
+  sendMesh(type: number, payload: Uint8Array): boolean {
+    if (this.#mesh === undefined || this.#link?.open !== true) return true;
+    const below = this.#mesh.send(type, payload);
+    this.#user.onFlushable(this);
+    return below;
+  }
+
+  /** A datagram, which may be lost. */
+  sendDatagram(bytes: Uint8Array): void {
+    if (!this.#ended && this.#mesh !== undefined) this.transport.sendDatagram(bytes);
   }
 
   /** Writes what waits in the lanes. */
   flush(): void {
-    this.#outgoing?.flush();
+    for (const outgoing of this.#outgoing) outgoing.flush();
+    if (this.#mesh?.drained() === true) this.#user.onMeshReady(this);
     if (this.#link !== undefined && !this.#link.open) this.#tell({ type: "flushed" });
   }
 
@@ -182,6 +242,11 @@ export class LinkConnection implements IncomingUser {
     else this.#tell({ type: "leave", reason });
   }
 
+  /** Ends the link so that nothing is lost either way. */
+  retire(): void {
+    this.#tell({ type: "retire" });
+  }
+
   /** The payload of a frame is not what its type says. */
   defect(error: unknown): void {
     this.#broken(error);
@@ -193,7 +258,7 @@ export class LinkConnection implements IncomingUser {
     this.#ended = true;
     for (const incoming of this.#incoming.values()) incoming.stop();
     this.#turns.clear();
-    this.#handshakeInbox.close();
+    this.#control.close();
     this.#waiting = [];
     this.transport.close(closeCode[ending.code], wireReason(ending.reason));
     this.#user.onClosed(this, ending, cause);
@@ -220,6 +285,10 @@ export class LinkConnection implements IncomingUser {
     if (type >= frameType.send && type <= frameType.spawnReply) {
       return this.#user.onFrame(this, incoming, frame, now);
     }
+    if (this.#mesh !== undefined && type >= frameType.probe && type < firstFreeType) {
+      this.#user.onMeshFrame(this, frame, now);
+      return !this.#ended;
+    }
     this.#tell({ type: "misplaced", frameType: type });
     return false;
   }
@@ -236,14 +305,14 @@ export class LinkConnection implements IncomingUser {
   #onStream(stream: QuicStream): void {
     const bidirectional = (stream.id & 2) === 0;
     if (this.#ended) return;
-    if (bidirectional && this.transport.side === "server" && this.#control === undefined) {
-      this.#takeControl(stream);
-      this.#readControl();
+    if (bidirectional && this.transport.side === "server" && !this.#control.isOpen) {
+      this.#control.take(stream);
+      this.#control.read();
     } else if (bidirectional || this.#waiting.length + this.#incoming.size >= peerLanesMax) {
       // Threat: streams by the thousand, each with an inbox. The engine's own limit is a setting; this one holds anyway.
       this.#broken(new MeshError("PROTOCOL", "a stream beyond control and lanes"));
-    } else if (this.#link === undefined) this.#waiting.push(stream);
-    else this.#openIncoming(stream);
+    } else if (this.#reads) this.#openIncoming(stream);
+    else this.#waiting.push(stream);
   }
 
   #openIncoming(stream: QuicStream): void {
@@ -256,10 +325,19 @@ export class LinkConnection implements IncomingUser {
     this.#turns.wait(incoming);
   }
 
+  #addOutgoing(lanes: Lanes): void {
+    const refused = (): void => this.#broken(new MeshError("PROTOCOL", "the peer refused a stream"));
+    this.#outgoing.push(new Outgoing(this.transport, lanes, () => this.#user.onFlushable(this), refused));
+  }
+
   #openControl(): void {
-    const control = this.transport.openStream({ bidirectional: true, priority: controlPriority });
-    if (control === undefined) this.end({ code: "protocol", reason: "the peer allows no stream" });
-    else this.#takeControl(control);
+    if (!this.#control.open(this.transport))
+      this.end({ code: "protocol", reason: "the peer allows no stream" });
+  }
+
+  #say(type: number, payload: Uint8Array): void {
+    if (this.#ended || this.#control.write(type, payload)) return;
+    this.end({ code: "protocol", reason: "what was to be said did not fit the window" });
   }
 
   /** What was said as early data is lost, with its stream. */
@@ -270,41 +348,21 @@ export class LinkConnection implements IncomingUser {
     this.#afterHandshakeInput();
   }
 
-  #takeControl(stream: QuicStream): void {
-    this.#control = stream;
-    stream.setPriority(controlPriority);
-    stream.onReadable = () => this.#readControl();
-    stream.onReset = () => this.#broken(new MeshError("PROTOCOL", "the peer reset the control stream"));
+  #onControlFrame({ type, payload }: Frame, now: Instant): void {
+    if (type === frameType.handshake && this.#peer === undefined) {
+      this.#handshake.handle({ type: "message", payload }, now);
+      this.#afterHandshakeInput();
+    } else if (type === frameType.session && this.#mesh !== undefined) {
+      this.#user.onGreeting(this, payload);
+    } else if (type === frameType.retire && this.#mesh !== undefined) {
+      this.#tell({ type: "peerRetires", readAll: decodeRetire(payload) });
+    } else throw new MeshError("PROTOCOL", `a frame of type ${type} has no place on the control stream`);
   }
 
-  #readControl(): void {
-    const control = this.#control;
-    if (control === undefined || this.#ended) return;
-    const now = this.#clock();
-    try {
-      for (let chunk = control.read(); chunk !== undefined && !this.#ended; chunk = control.read()) {
-        this.#handshakeInbox.feed(chunk);
-        this.#readControlFrames(now);
-      }
-    } catch (error) {
-      this.#broken(error);
-    }
-    if (!control.readEnded || this.#ended) return;
+  #onControlEnd(): void {
     if (this.#link !== undefined) this.#tell({ type: "peerLeaves" });
     else if (this.#peer === undefined) {
       this.#broken(new MeshError("PROTOCOL", "the control stream ended during the handshake"));
-    }
-  }
-
-  #readControlFrames(now: Instant): void {
-    for (;;) {
-      const frame = this.#ended ? undefined : this.#handshakeInbox.next(now);
-      if (frame === undefined) return;
-      if (frame.type !== frameType.handshake || this.#peer !== undefined) {
-        throw new MeshError("PROTOCOL", `a frame of type ${frame.type} has no place on the control stream`);
-      }
-      this.#handshake.handle({ type: "message", payload: frame.payload }, now);
-      this.#afterHandshakeInput();
     }
   }
 
@@ -344,14 +402,9 @@ export class LinkConnection implements IncomingUser {
   #onHandshakeOutput(output: HandshakeOutput): void {
     if (this.#ended) return;
     switch (output.type) {
-      case "send": {
-        const bytes = encodeFrame(frameType.handshake, output.payload);
-        // A handshake fits any window: an engine that does not take it whole is of no use.
-        if (this.#control?.write(bytes) !== bytes.length) {
-          this.end({ code: "protocol", reason: "the handshake did not fit the window" });
-        }
+      case "send":
+        this.#say(frameType.handshake, output.payload);
         break;
-      }
       case "introduced":
         this.#user.onIntroduced(this, output.peer, output.early);
         break;
@@ -381,9 +434,11 @@ export class LinkConnection implements IncomingUser {
   }
 
   /** Control comes last: its end must not overtake a lane that the peer has never heard of, and so would not wait for. */
-  async #finish(): Promise<void> {
-    await this.#outgoing?.finish();
-    this.#control?.finish();
+  async #finish(retire: { readonly readAll: boolean } | undefined): Promise<void> {
+    await Promise.all(this.#outgoing.map((outgoing) => outgoing.finish()));
+    if (this.#ended) return;
+    if (retire !== undefined) this.#say(frameType.retire, encodeRetire(retire.readAll));
+    this.#control.finish();
   }
 
   #onLinkOutput(output: LinkOutput): void {
@@ -393,11 +448,17 @@ export class LinkConnection implements IncomingUser {
         // A full datagram queue loses this one, as the network might have.
         this.transport.sendDatagram(output.bytes);
         break;
+      case "received":
+        if (this.#mesh !== undefined) this.#user.onMeshDatagram(this, output.frameType, output.payload);
+        break;
+      case "retiring":
+        this.#user.onRetiring(this);
+        break;
       case "answered":
         this.#user.onAnswered(this, output.rttMs);
         break;
       case "finish":
-        void this.#finish();
+        void this.#finish(output.retire);
         break;
       case "close":
         this.end(output.ending);
@@ -415,6 +476,27 @@ export class LinkConnection implements IncomingUser {
 function heartbeatsOf(side: "client" | "server", options: Required<LinkOptions>): Required<LinkOptions> {
   if (side === "client") return options;
   return { ...options, heartbeatIntervalMs: options.heartbeatIntervalMs * 1.125 };
+}
+
+/** Types from here on are no business of the mesh. */
+const firstFreeType = 0x40;
+
+/*
+ * RETIRE (0x2D), on the control stream before its end: nobody needs the link. One atom with its version byte.
+ *
+ *   asked     the sender's lanes are finished
+ *   all_read  and it has read all of the receiver's to their ends
+ */
+function encodeRetire(readAll: boolean): Uint8Array {
+  return encode(atom(readAll ? "all_read" : "asked"));
+}
+
+/** @throws MeshError `DECODE` for anything else. */
+function decodeRetire(payload: Uint8Array): boolean {
+  const term = decode(payload);
+  if (term instanceof Atom && (term.name === "asked" || term.name === "all_read"))
+    return term.name === "all_read";
+  throw new MeshError("DECODE", "a RETIRE is one of the atoms asked, all_read");
 }
 
 const closeNames: Readonly<Partial<Record<string, CloseCodeName>>> = {

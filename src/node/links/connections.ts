@@ -10,6 +10,8 @@ export interface ConnectionsSetup
   extends Pick<LinksSetup, "endpoint" | "name" | "nodeId" | "creation" | "random" | "crypto" | "clock"> {
   readonly options: Required<LinkOptions>;
   readonly dialTimeoutMs: number;
+  /** `host:port` of a node, when its name does not say it. */
+  readonly addressOf: (name: string) => string | undefined;
   /** For what is read. */
   readonly buffers: BufferPool;
   readonly user: ConnectionUser;
@@ -47,7 +49,12 @@ export class Connections {
     const abort = new AbortController();
     this.#dials.set(number, abort);
     try {
-      const transport = await this.#dialler.dial(name, this.#setup.dialTimeoutMs, abort.signal);
+      const transport = await this.#dialler.dial(
+        name,
+        this.#setup.addressOf(name),
+        this.#setup.dialTimeoutMs,
+        abort.signal,
+      );
       if (abort.signal.aborted) {
         transport.close(0, "");
         return;

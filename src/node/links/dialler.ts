@@ -12,11 +12,16 @@ export class Dialler {
   }
 
   /**
-   * A connection to the host and port of the name; whether that is the node, the handshake will tell.
+   * A connection to `address`, or else to the host and port of the name; whether that is the node, the handshake will tell.
    * @throws MeshError of the engine; `PEER_UNREACHABLE` when the host has no address.
    */
-  async dial(name: string, timeoutMs: number, signal: AbortSignal): Promise<QuicConnection> {
-    const { host, port } = parseNodeName(name);
+  async dial(
+    name: string,
+    address: string | undefined,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<QuicConnection> {
+    const { host, port } = parseNodeName(address === undefined ? name : `_@${address}`);
     const ticket = this.#tickets.take(name);
     const options = ticket === undefined ? { timeoutMs, signal } : { timeoutMs, signal, ticket };
     return await this.#endpoint.connect({ host, port }, options);

@@ -1,4 +1,5 @@
 import { MeshError } from "../../base/errors.ts";
+import type { NodeId } from "../../base/node-id.ts";
 import { formatNodeName, parseNodeName } from "../../base/node-name.ts";
 import type { Instant } from "../../base/time.ts";
 import type { QuicConnection } from "../../io/quic/index.ts";
@@ -6,6 +7,7 @@ import { soon } from "../../io/soon.ts";
 import {
   type ConnectionNumber,
   type Ending,
+  endingError,
   type Introduction,
   type LinkOptions,
   Pool,
@@ -18,24 +20,29 @@ import {
 import { decodeSignal } from "../../process/codec.ts";
 import { noconnection } from "../../process/exit.ts";
 import type { Signal, SignalSink } from "../../process/signals.ts";
-import { type Frame, frameHeaderBytes } from "../../wire/index.ts";
+import { encodeFrame, type Frame, frameHeaderBytes } from "../../wire/index.ts";
 import { type ConnectionUser, closingOf, type LinkConnection } from "./connection.ts";
 import { Connections } from "./connections.ts";
 import { countEnding, newLinkCounters } from "./counters.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Incoming } from "./incoming.ts";
+import type { MeshPort } from "./mesh-port.ts";
 import { type Peer, Peers } from "./peers.ts";
+import { Sessions } from "./sessions.ts";
 import { addressOf, statsOf } from "./stats.ts";
 import type { LinkDelivery, LinksSetup, LinksStats } from "./types.ts";
 import { Waiters } from "./waiters.ts";
 import { takeSignals, type WaitingSignal } from "./waiting.ts";
 
+/** Addresses kept for dials to come, beside those that members say of themselves. */
+const addressesMax = 4_096;
+
 /**
  * All links of a node: runs the pool, the handshakes and the links on the endpoint's sockets, with one timer and one
  * flush per turn of the event loop. To the process runtime it is the way to other nodes.
  *
- * A node is dialled when something is sent to it. What is sent meanwhile waits in the order in which it was sent;
- * `nodeDown` follows when the node cannot be reached, and what waited is gone.
+ * What is sent to a node without a link goes through the mesh, when that knows a way; else the node is dialled. What is sent
+ * meanwhile waits in the order in which it was sent; `nodeDown` follows when the node cannot be reached, and what waited is gone.
  */
 export class Links implements SignalSink {
   readonly #setup: LinksSetup;
@@ -45,7 +52,14 @@ export class Links implements SignalSink {
   readonly #peers: Peers;
   readonly #connections: Connections;
   readonly #deadlines: Deadlines<LinkConnection | Pool>;
-  readonly #linkWaiters = new Waiters<void>();
+  readonly #sessions: Sessions;
+  readonly #linkWaiters = new Waiters<NodeId>();
+  readonly #sessionWaiters = new Waiters<void>();
+  /** Where nodes are, when their names do not say it. */
+  readonly #addresses = new Map<string, string>();
+  #mesh: MeshPort | undefined;
+  /** Why the link went that a session ends over. */
+  #endingReason: string | undefined;
   readonly #answerWaiters = new Waiters<number>();
   readonly #counters = newLinkCounters();
   #inPool = false;
@@ -59,12 +73,27 @@ export class Links implements SignalSink {
     this.#linkOptions = resolveLinkOptions(setup.link);
     this.#poolOptions = resolvePoolOptions(setup.pool);
     this.#pool = new Pool({ name, nodeId, creation }, this.#poolOptions, setup.random);
-    this.#peers = new Peers(this.#linkOptions, this.#counters, (node, lane) =>
-      this.#deliver({ type: "drained", node, lane }),
-    );
+    this.#peers = new Peers(this.#linkOptions, this.#counters, {
+      onDrained: (node, lane) => this.#deliver({ type: "drained", node, lane }),
+      flush: (peer) => {
+        peer.connection?.flush();
+        this.#sessions.flush(peer);
+      },
+    });
+    this.#sessions = new Sessions({
+      creation,
+      random: setup.random,
+      clock: setup.clock,
+      peers: this.#peers,
+      mesh: () => this.#mesh,
+      onUp: (peer, life) => this.#onSessionUp(peer, life),
+      onDown: (peer) => this.#onSessionDown(peer),
+      onSignal: (peer, frame, now) => this.#onSignal(peer.name, 0, frame, now),
+    });
     this.#connections = new Connections({
       ...setup,
       options: this.#linkOptions,
+      addressOf: (node) => this.#addresses.get(node) ?? this.#mesh?.addressOf(node),
       dialTimeoutMs: this.#poolOptions.dialTimeoutMs,
       buffers: this.#peers.buffers,
       user: this.#connectionUser(),
@@ -78,6 +107,16 @@ export class Links implements SignalSink {
     setup.endpoint.onIncomingFailed = (error) => this.#onIncomingFailed(error);
   }
 
+  /** From now on this node is part of the mesh. */
+  attach(mesh: MeshPort): void {
+    this.#mesh = mesh;
+  }
+
+  /** What the channels of the mesh have to say. */
+  get sessions(): Sessions {
+    return this.#sessions;
+  }
+
   /** Hot path. See `SignalSink`. */
   send(node: string, lane: number, key: number, signal: Signal): boolean {
     const peer = this.#peers.find(node) ?? this.#want(node);
@@ -85,17 +124,17 @@ export class Links implements SignalSink {
   }
 
   /**
-   * Resolves when there is a link with the node, dialling at once if there is none. Aborting `signal` ends the wait,
-   * not the dial.
+   * Resolves when there is a session with the node: by a link, which is dialled at once if there is none, or through the mesh,
+   * when it cannot be dialled. Aborting `signal` ends the wait, not the dial.
    * @throws MeshError (rejection) why there is none: `REFUSED`, `TIMEOUT`, `PEER_UNREACHABLE`, `WRONG_REALM`,
    *   `WRONG_NODE`, `CERTIFICATE_EXPIRED`, `VERSION_MISMATCH`, `NO_COMMON_CAPABILITIES`, `INVALID_CHALLENGE`,
    *   `NAME_TAKEN`, `LIMIT`, `CLOSED`, …; `CONFIGURATION` when it is not a node name.
    */
   async connect(node: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
     const name = formatNodeName(parseNodeName(node));
-    if (name === this.#setup.name || this.#peers.find(name)?.connection !== undefined) return;
+    if (name === this.#setup.name || this.#isReady(this.#peers.find(name))) return;
     if (this.#closing) throw new MeshError("CLOSED", "the node is closing");
-    const connected = this.#linkWaiters.wait(name, signal);
+    const connected = this.#sessionWaiters.wait(name, signal);
     if (signal?.aborted !== true) {
       this.#peers.get(name);
       this.#tellPool({ type: "connect", name });
@@ -103,18 +142,53 @@ export class Links implements SignalSink {
     await connected;
   }
 
-  /** Names of the nodes there are links with. */
-  connected(): string[] {
-    return [...this.#peers.all()].filter((peer) => peer.connection !== undefined).map(({ name }) => name);
+  /**
+   * Makes a link for the mesh, unless there is one, as the pool's back-off allows. `address`: host and port, when the name does
+   * not say where the node is.
+   * @returns who is there. @throws as `connect`.
+   */
+  async dial(name: string, address?: string): Promise<NodeId> {
+    const connection = this.#peers.find(name)?.connection;
+    if (connection?.peer !== undefined) return connection.peer.nodeId;
+    if (this.#closing) throw new MeshError("CLOSED", "the node is closing");
+    if (address === undefined || name.endsWith(`@${address}`)) this.#addresses.delete(name);
+    else {
+      if (this.#addresses.size >= addressesMax) this.#addresses.clear();
+      this.#addresses.set(name, address);
+    }
+    const linked = this.#linkWaiters.wait(name);
+    this.#tellPool({ type: "want", name });
+    return await linked;
   }
 
-  /** Whether there is a link with `node`, or one is wanted. */
+  /** Ends the link to the node so that nothing is lost: what its processes say goes through the mesh. */
+  retire(id: NodeId): void {
+    const peer = this.#peers.findById(id);
+    if (peer?.connection !== undefined) this.#tellPool({ type: "retire", name: peer.name });
+  }
+
+  /** A frame of the mesh over the link to the node, if there is one. False when no more should be forwarded by it. */
+  sendFrame(to: NodeId, type: number, payload: Uint8Array): boolean {
+    return this.#peers.findById(to)?.connection?.sendMesh(type, payload) ?? true;
+  }
+
+  /** The same in a datagram. */
+  sendDatagram(to: NodeId, type: number, payload: Uint8Array): void {
+    this.#peers.findById(to)?.connection?.sendDatagram(encodeFrame(type, payload));
+  }
+
+  /** Names of the nodes there are sessions with. */
+  connected(): string[] {
+    return [...this.#peers.all()].filter(({ session }) => session?.isUp === true).map(({ name }) => name);
+  }
+
+  /** Whether there is a session with `node`, or one is wanted. */
   knows(node: string): boolean {
     return this.#peers.find(node) !== undefined;
   }
 
   isConnected(node: string): boolean {
-    return this.#peers.find(node)?.connection !== undefined;
+    return this.#peers.find(node)?.session?.isUp === true;
   }
 
   /** Ends the link in order: what was sent before arrives, within `leaveTimeoutMs`. False when there is none. */
@@ -131,11 +205,11 @@ export class Links implements SignalSink {
    */
   surrender(node: string): readonly WaitingSignal[] {
     const peer = this.#peers.find(node);
-    if (peer === undefined || peer.connection !== undefined) return [];
+    if (peer === undefined || peer.connection !== undefined || peer.session?.isUp === true) return [];
     const waiting = takeSignals(peer.lanes, this.#setup.clock());
-    this.#peers.forget(peer);
+    this.#forget(peer);
     this.#tellPool({ type: "disconnect", name: node });
-    this.#linkWaiters.resolve(node, undefined);
+    this.#sessionWaiters.resolve(node, undefined);
     return waiting;
   }
 
@@ -153,13 +227,17 @@ export class Links implements SignalSink {
     return answer;
   }
 
-  /** Stops reading the incoming stream: its receiver has enough. */
+  /** Stops reading the incoming stream, or the channel (0): its receiver has enough. */
   pause(node: string, stream: number): void {
-    this.#peers.find(node)?.connection?.incoming(stream)?.pause();
+    const peer = this.#peers.find(node);
+    if (stream > 0) peer?.connection?.incoming(stream)?.pause();
+    else if (peer?.nodeId !== undefined) this.#mesh?.pause(peer.nodeId, true);
   }
 
   resume(node: string, stream: number): void {
-    this.#peers.find(node)?.connection?.incoming(stream)?.resume();
+    const peer = this.#peers.find(node);
+    if (stream > 0) peer?.connection?.incoming(stream)?.resume();
+    else if (peer?.nodeId !== undefined) this.#mesh?.pause(peer.nodeId, false);
   }
 
   stats(): LinksStats {
@@ -188,6 +266,7 @@ export class Links implements SignalSink {
     this.#deadlines.close();
     const error = new MeshError("CLOSED", "the node was closed");
     this.#linkWaiters.rejectAll(error);
+    this.#sessionWaiters.rejectAll(error);
     this.#answerWaiters.rejectAll(error);
   }
 
@@ -204,10 +283,38 @@ export class Links implements SignalSink {
     const peer = this.#peers.get(node);
     // Not at once: the answer may be `nodeDown`, and the caller is in the middle of a send.
     this.#later(() => {
-      if (this.#peers.find(node) === peer && peer.connection === undefined)
-        this.#tellPool({ type: "want", name: node });
+      if (this.#peers.find(node) === peer) this.#pursue(peer);
     });
     return peer;
+  }
+
+  /** Something waits for a node without a link: sees to it that it gets there. */
+  #pursue(peer: Peer): void {
+    if (peer.connection !== undefined) return;
+    const id = this.#mesh?.idOf(peer.name);
+    if (id !== undefined && this.#mesh?.hasRoute(id) === true) this.#sessions.route(peer, id);
+    else {
+      peer.routed = false;
+      this.#tellPool({ type: "want", name: peer.name });
+    }
+  }
+
+  /** Whether what is sent now goes on its way. */
+  #isReady(peer: Peer | undefined): boolean {
+    return peer?.session?.isUp === true && peer.leaving === undefined;
+  }
+
+  /** Nothing is left of the peer, unless something waits for it. */
+  #tidy(peer: Peer): void {
+    if (peer.connection !== undefined || peer.session?.isUp === true) return;
+    if (peer.lanes.queuedBytes > 0 || peer.draining !== undefined) this.#pursue(peer);
+    else this.#forget(peer);
+  }
+
+  #forget(peer: Peer): void {
+    this.#peers.drop(peer);
+    this.#sessions.forget(peer);
+    this.#peers.forget(peer);
   }
 
   #later(job: () => void): void {
@@ -250,6 +357,13 @@ export class Links implements SignalSink {
         this.#tellPool({ type: "established", connection: number, nodeId }),
       onComplete: ({ number }, peer) => this.#tellPool({ type: "complete", connection: number, peer }),
       onFrame: (connection, incoming, frame, now) => this.#onFrame(connection, incoming, frame, now),
+      onMeshFrame: ({ peer }, { type, payload }) =>
+        this.#mesh?.frame((peer as Introduction).nodeId, type, payload),
+      onMeshDatagram: ({ peer }, type, payload) =>
+        this.#mesh?.datagram((peer as Introduction).nodeId, type, payload),
+      onMeshReady: ({ peer }) => this.#mesh?.linkReady((peer as Introduction).nodeId),
+      onGreeting: (connection, payload) => this.#onGreeting(connection, payload),
+      onRetiring: (connection) => this.#onRetiring(connection),
       onAnswered: (connection, rttMs) => this.#onAnswered(connection, rttMs),
       onMore: (connection) => this.#connections.readLater(connection),
       onFlushable: (connection) => this.#onFlushable(connection),
@@ -260,25 +374,37 @@ export class Links implements SignalSink {
 
   /** Hot path. */
   #onFrame(connection: LinkConnection, incoming: Incoming, frame: Frame, now: Instant): boolean {
-    const { type, payload, owned } = frame;
-    let signal: Signal;
     try {
-      signal = decodeSignal(type, payload, owned);
+      this.#onSignal((connection.peer as Introduction).name, incoming.number, frame, now);
     } catch (error) {
       connection.defect(error);
       return false;
     }
-    this.#counters.framesIn++;
-    const node = (connection.peer as Introduction).name;
-    const bytes = payload.length + frameHeaderBytes;
-    this.#setup.deliver({ type: "signal", node, stream: incoming.number, bytes, signal }, now);
     return true;
+  }
+
+  /** Hot path. @throws MeshError when the payload is not what its type says. */
+  #onSignal(node: string, stream: number, { type, payload, owned }: Frame, now: Instant): void {
+    const signal: Signal = decodeSignal(type, payload, owned);
+    this.#counters.framesIn++;
+    const bytes = payload.length + frameHeaderBytes;
+    this.#setup.deliver({ type: "signal", node, stream, bytes, signal }, now);
   }
 
   #onAnswered(connection: LinkConnection, rttMs: number): void {
     const name = connection.peer?.name;
     if (name !== undefined) this.#answerWaiters.resolve(name, rttMs);
     this.#tellPool({ type: "alive", connection: connection.number });
+  }
+
+  #onGreeting(connection: LinkConnection, payload: Uint8Array): void {
+    const peer = this.#peers.find(connection.peer?.name ?? "");
+    if (peer?.connection === connection) this.#sessions.tell(peer, { type: "greeting", payload });
+  }
+
+  #onRetiring(connection: LinkConnection): void {
+    this.#tellPool({ type: "retiring", connection: connection.number });
+    this.#leave(connection, "retired");
   }
 
   #onFlushable(connection: LinkConnection): void {
@@ -327,7 +453,7 @@ export class Links implements SignalSink {
         this.#connections.end(output.connection, output.ending);
         break;
       case "leave":
-        this.#onLeave(output.connection);
+        this.#onLeave(output.connection, output.retire);
         break;
       case "probe":
         this.#connections.get(output.connection)?.ask();
@@ -339,7 +465,7 @@ export class Links implements SignalSink {
         this.#onDown(output.connection, output.peer, output.ending);
         break;
       case "unreachable":
-        this.#onUnreachable(output.name, output.error);
+        this.#onUnreachable(output.name, output.error, output.found);
         break;
       default:
         output satisfies never;
@@ -350,58 +476,129 @@ export class Links implements SignalSink {
     const connection = this.#connections.get(number);
     // Gone again already: `down` follows.
     if (connection === undefined) return;
-    this.#setup.beforeUp?.(name);
     const peer = this.#peers.get(name);
+    if (peer.nodeId !== undefined && peer.nodeId !== nodeId) {
+      // The name has passed to another node.
+      this.#sessions.tell(peer, { type: "memberDown" });
+      peer.session = undefined;
+    }
+    if (peer.nodeId !== nodeId) this.#peers.identify(peer, nodeId);
     peer.connection = connection;
+    peer.usesLink = false;
+    peer.leaving = undefined;
     this.#counters.linksUp++;
     this.#connections.keepTickets(name, connection.transport);
-    connection.open(peer.lanes);
+    connection.open();
     const address = addressOf(connection.transport);
     this.#setup.onNews?.({ type: "up", name, nodeId, address });
-    this.#deliver({ type: "nodeUp", node: name, creation });
-    this.#linkWaiters.resolve(name, undefined);
+    this.#sessions.onLinkUp(peer, connection.isOfMesh ? undefined : { creation });
+    connection.readControl();
+    if (connection.isOfMesh) this.#mesh?.linkUp(nodeId, address);
+    this.#linkWaiters.resolve(name, nodeId);
   }
 
-  /** The link is ending in order: what is sent from now on waits for the next one. */
-  #onLeave(number: ConnectionNumber): void {
+  #onSessionUp(peer: Peer, creation: number): void {
+    const { name, nodeId } = peer;
+    this.#setup.beforeUp?.(name);
+    this.#setup.onNews?.({ type: "sessionUp", name, nodeId });
+    this.#deliver({ type: "nodeUp", node: name, creation });
+    this.#sessionWaiters.resolve(name, undefined);
+  }
+
+  #onSessionDown(peer: Peer): void {
+    const { name, nodeId } = peer;
+    const reason = this.#endingReason ?? "what was sent through the mesh did not arrive";
+    this.#setup.onNews?.({ type: "sessionDown", name, nodeId, reason });
+    this.#deliver({ type: "nodeDown", node: name, reason: noconnection });
+    this.#sessionWaiters.reject(
+      name,
+      new MeshError("PEER_UNREACHABLE", `no session with ${name}: ${reason}`),
+    );
+    this.#later(() => {
+      if (this.#peers.find(name) === peer) this.#tidy(peer);
+    });
+  }
+
+  /** The link is ending in order: what is sent from now on waits for what comes next. */
+  #onLeave(number: ConnectionNumber, retire: boolean): void {
     const connection = this.#connections.get(number);
-    const name = connection?.peer?.name;
-    const peer = this.#peers.find(name ?? "");
-    if (peer !== undefined && peer.connection === connection) this.#peers.detach(peer);
-    connection?.leave("disconnected");
+    if (connection === undefined) return;
+    this.#leave(connection, retire ? "retired" : "disconnected");
+    if (retire) connection.retire();
+    else connection.leave("disconnected");
+  }
+
+  #leave(connection: LinkConnection, how: "retired" | "disconnected"): void {
+    const peer = this.#peers.find(connection.peer?.name ?? "");
+    if (peer?.connection !== connection) return;
+    peer.leaving = how;
+    if (peer.usesLink) this.#peers.swapLanes(peer);
+    peer.usesLink = false;
   }
 
   #onDown(number: ConnectionNumber, { name, nodeId }: PoolPeer, ending: Ending): void {
     this.#counters.linksDown++;
-    const peer = this.#peers.find(name);
-    if (peer?.connection?.number === number) this.#peers.forget(peer);
     this.#answerWaiters.reject(
       name,
       new MeshError("CLOSED", `the link with ${name} ended: ${ending.reason}`),
     );
     this.#setup.onNews?.({ type: "down", name, nodeId, ending });
-    this.#deliver({ type: "nodeDown", node: name, reason: noconnection });
+    const peer = this.#peers.find(name);
+    if (peer?.connection?.number !== number) return;
+    const clean = ending.code === "retired";
+    const { isOfMesh } = peer.connection;
+    peer.connection = undefined;
+    peer.usesLink = false;
+    // Before the session: what its end leads to may take another way at once.
+    if (isOfMesh)
+      this.#mesh?.linkDown(nodeId, clean ? "retired" : ending.code === "goodbye" ? "closed" : "lost");
+    const wasUp = peer.session?.isUp === true;
+    this.#endingReason = ending.reason;
+    this.#sessions.tell(peer, { type: "linkDown", clean });
+    this.#endingReason = undefined;
+    if (!wasUp) this.#sessionWaiters.reject(name, endingError(ending));
+    peer.leaving = undefined;
+    if (this.#peers.find(name) !== peer) return;
+    if (peer.session?.isUp === true) this.#pursue(peer);
+    else this.#tidy(peer);
   }
 
-  #onUnreachable(name: string, error: MeshError): void {
-    const peer = this.#peers.find(name);
-    // It was surrendered: there is another way, and nothing is lost.
-    if (peer === undefined) return;
+  #onUnreachable(name: string, error: MeshError, found: string | undefined): void {
     this.#counters.dialsFailed++;
+    this.#linkWaiters.reject(name, found === undefined ? error : new FoundAnother(error, found));
+    const peer = this.#peers.find(name);
+    // Only the mesh wanted it, or there is another way.
+    if (peer === undefined || this.#isReady(peer)) return;
     if (peer.connection === undefined) {
+      const id = this.#mesh?.idOf(name);
+      if (id !== undefined && this.#mesh?.hasRoute(id) === true) {
+        this.#sessions.route(peer, id);
+        this.#sessions.greet(peer);
+        return;
+      }
       const waiting = (): WaitingSignal[] => takeSignals(peer.lanes, this.#setup.clock());
       const elsewhere = this.#setup.elsewhere?.(name, error, waiting);
-      this.#peers.forget(peer);
+      this.#forget(peer);
       if (elsewhere !== undefined) {
         elsewhere.then(
-          () => this.#linkWaiters.resolve(name, undefined),
-          (failure: unknown) => this.#linkWaiters.reject(name, failure as MeshError),
+          () => this.#sessionWaiters.resolve(name, undefined),
+          (failure: unknown) => this.#sessionWaiters.reject(name, failure as MeshError),
         );
         return;
       }
     }
     this.#setup.onNews?.({ type: "unreachable", name, error });
-    this.#linkWaiters.reject(name, error);
+    this.#sessionWaiters.reject(name, error);
     this.#deliver({ type: "nodeDown", node: name, reason: noconnection });
+  }
+}
+
+/** A dial found another node than the one that was dialled. */
+export class FoundAnother extends MeshError {
+  readonly found: string;
+
+  constructor(error: MeshError, found: string) {
+    super(error.code, error.message, { cause: error });
+    this.found = found;
   }
 }

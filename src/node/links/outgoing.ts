@@ -26,11 +26,17 @@ export class Outgoing {
     this.#lanes = lanes;
     this.#onFlushable = onFlushable;
     this.#onReset = onReset;
-    connection.onStreamsAvailable = () => {
-      for (const number of this.#streamless) lanes.again(number);
-      this.#streamless = [];
-      onFlushable();
-    };
+  }
+
+  /** Bytes that no stream has taken yet. */
+  get queuedBytes(): number {
+    return this.#lanes.queuedBytes;
+  }
+
+  /** There is credit for streams again: call `flush`. */
+  onStreamsAvailable(): void {
+    for (const number of this.#streamless) this.#lanes.again(number);
+    this.#streamless = [];
   }
 
   /** Writes what waits, as far as the engine takes it. */

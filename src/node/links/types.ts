@@ -30,8 +30,15 @@ export type LinkDelivery =
   | { readonly type: "nodeDown"; readonly node: string; readonly reason: Term }
   | { readonly type: "drained"; readonly node: string; readonly lane: number };
 
-/** News for logs and metrics. */
+/** News for logs and metrics: of links, and of the sessions with other nodes that links or the mesh carry. */
 export type LinkNews =
+  | { readonly type: "sessionUp"; readonly name: string; readonly nodeId: NodeId | undefined }
+  | {
+      readonly type: "sessionDown";
+      readonly name: string;
+      readonly nodeId: NodeId | undefined;
+      readonly reason: string;
+    }
   | { readonly type: "up"; readonly name: string; readonly nodeId: NodeId; readonly address: string }
   | { readonly type: "down"; readonly name: string; readonly nodeId: NodeId; readonly ending: Ending }
   /** A dial failed; what waited for the node was told. */
