@@ -40,7 +40,7 @@ import { openIdentity } from "./identity.ts";
 import { Links, type LinksStats, meshCapability } from "./links/index.ts";
 import { type Log, silentLog } from "./log.ts";
 import { logBeamNews, logCrash, logErlangNews, logLinkNews, logMembershipNews } from "./log-events.ts";
-import { MeshNode } from "./mesh/mesh-node.ts";
+import { MeshNode, type Route, type Trace } from "./mesh/mesh-node.ts";
 import { Snapshot } from "./mesh/snapshot.ts";
 import { ProcessDriver } from "./process-driver.ts";
 import { keepRenewed } from "./renewal.ts";
@@ -327,6 +327,24 @@ export class MaculaNode implements AsyncDisposable {
   /** All members that are known, this node first, the dead and those that left included. */
   members(): MemberView[] {
     return this.#mesh.members();
+  }
+
+  /** How messages to each living member leave this node now. */
+  routes(): Route[] {
+    return this.#mesh.routes();
+  }
+
+  /**
+   * Which way messages to a member take, hop by hop.
+   * @throws MeshError `PEER_UNREACHABLE`: no member, no way (who says so is in the message), or no answer.
+   */
+  trace(node: string): Promise<Trace> {
+    return this.#mesh.trace(node);
+  }
+
+  /** A node name, or `host:port`, where a member of the mesh may be: dialled once, and joined if there is one. */
+  join(address: string): void {
+    this.#mesh.join(address);
   }
 
   /** @returns a function that takes the listener away again. */

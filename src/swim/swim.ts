@@ -1,4 +1,5 @@
 import type { CoreCrypto } from "../base/crypto.ts";
+import { comparePoints } from "../base/id-space.ts";
 import type { Machine } from "../base/machine.ts";
 import type { NodeId } from "../base/node-id.ts";
 import { Queue } from "../base/queue.ts";
@@ -445,7 +446,8 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
 
   /** As soon as it has been told as often as it takes. */
   #finishFarewell(now: Instant): void {
-    if (this.#timers.has("farewell") && !this.#gossip.has(this.id)) this.#timers.set("farewell", now);
+    const isTold = !this.#gossip.has(this.id) || this.#table.livingCount === 0;
+    if (this.#timers.has("farewell") && isTold) this.#timers.set("farewell", now);
   }
 
   #return(now: Instant): void {
@@ -462,9 +464,12 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
   #onLinkUp(peer: NodeId, address: string, now: Instant): void {
     this.#heard(peer);
     // A newcomer: whoever it meets will tell of it, and so does it.
-    if (this.#table.get(peer) === undefined && !this.#gossip.has(this.id))
+    const isStranger = this.#table.get(peer) === undefined;
+    if (isStranger && !this.#gossip.has(this.id))
       this.#pass(this.#own, { type: "gossip", from: this.id }, now);
     this.#sync.onLinkUp(peer, address, now);
+    // Whatever the link was made for: two that meet tell each other all they know. One of them begins.
+    if (isStranger && comparePoints(this.id, peer) < 0) this.#sync.exchangeWith({ id: peer, address }, now);
   }
 
   #onLinkDown(peer: NodeId, reason: "closed" | "lost", now: Instant): void {

@@ -5,6 +5,7 @@ import { canonicalNodeName } from "../../base/node-name.ts";
 import type { Instant } from "../../base/time.ts";
 import {
   type DirectoryOutput,
+  isAt,
   Mesh,
   type MeshInput,
   type MeshOutput,
@@ -29,6 +30,28 @@ export interface MeshNodeSetup extends MeshSetup {
   readonly snapshot: Snapshot | undefined;
   readonly onNews: (news: MembershipNews) => void;
   readonly onDirectory: (output: DirectoryOutput) => void;
+}
+
+/** Why there is a link: to a neighbour on the ring, to shorten ways (or for traffic), or because the other end wants it. */
+export type LinkUse = "neighbour" | "shortcut" | "guest";
+
+/** How messages to a member leave this node. */
+export interface Route {
+  readonly node: string;
+  readonly nodeId: NodeId;
+  readonly way: "link" | "mesh" | "none";
+  /** The node that gets them first. */
+  readonly nextHop: string | undefined;
+  /** Of the link to the member itself, if there is one. */
+  readonly use: LinkUse | undefined;
+}
+
+/** Which way a message took. */
+export interface Trace {
+  /** This node first, the target last; `undefined` for a node that is no member here. */
+  readonly hops: readonly { readonly node: string | undefined; readonly nodeId: NodeId | undefined }[];
+  /** There and back, milliseconds. The way back may be another. */
+  readonly rttMs: number;
 }
 
 /** Runs a node's part in the mesh (`src/mesh`) on its links and timers. */
@@ -79,13 +102,38 @@ export class MeshNode implements MeshPort {
     this.tell({ type: "join", address });
   }
 
-  /** Which way messages to the member take. */
-  trace(target: NodeId): Promise<TraceResult> {
-    const token = ++this.#lastTrace;
-    return new Promise((resolve) => {
-      this.#traces.set(token, resolve);
-      this.tell({ type: "trace", token, target });
+  /** How messages to each living member leave this node now. */
+  routes(): Route[] {
+    return this.#mesh.swim.members().flatMap(({ id, name, state }) => {
+      if (state === "dead" || state === "left") return [];
+      const next = this.#mesh.forwarder.nextHop(id, this.#setup.clock());
+      const nextHop = next === undefined ? undefined : (this.nameOf(next) ?? next);
+      return [{ node: name, nodeId: id, way: wayOf(id, next), nextHop, use: this.#useOf(id) }];
     });
+  }
+
+  /**
+   * Which way messages to a member take, hop by hop.
+   * @throws MeshError `PEER_UNREACHABLE`: no member, no way (who says so is in the message), or no answer.
+   */
+  async trace(node: string): Promise<Trace> {
+    const target = this.#mesh.idOf(canonicalNodeName(node));
+    if (target === undefined) throw new MeshError("PEER_UNREACHABLE", `${node} is no living member`);
+    const result = await this.#ask(target);
+    if (result.type === "silent")
+      throw new MeshError("PEER_UNREACHABLE", `no answer from ${node}: the question or the answer was lost`);
+    if (result.type === "stopped") {
+      const by = this.nameOf(result.by) ?? result.by;
+      const why = result.reason === "busy" ? "all links that lead there are full" : "no link leads there";
+      throw new MeshError("PEER_UNREACHABLE", `${by} could not pass it on to ${node}: ${why}`);
+    }
+    const members = this.members();
+    const path = result.path.map((at) => members.find(({ id }) => isAt(id, at)));
+    const hops = [...path, this.#mesh.member(target)].map((member) => ({
+      node: member?.name,
+      nodeId: member?.id,
+    }));
+    return { hops, rttMs: result.rttMs };
   }
 
   /** Says farewell. Resolves when it has been told, within about two seconds. */
@@ -251,6 +299,21 @@ export class MeshNode implements MeshPort {
     }
   }
 
+  #ask(target: NodeId): Promise<TraceResult> {
+    const token = ++this.#lastTrace;
+    return new Promise((resolve) => {
+      this.#traces.set(token, resolve);
+      this.tell({ type: "trace", token, target });
+    });
+  }
+
+  /** What the link to `id` is for. */
+  #useOf(id: NodeId): LinkUse | undefined {
+    if (!this.#mesh.isLinked(id)) return undefined;
+    if (this.#mesh.ring.neighbours.includes(id)) return "neighbour";
+    return this.#mesh.ring.wanted.has(id) ? "shortcut" : "guest";
+  }
+
   #checkLoop(): void {
     const delayMs = this.#loopDelay.max / 1e6;
     this.#loopDelay.reset();
@@ -260,6 +323,11 @@ export class MeshNode implements MeshPort {
   #save(): Promise<void> {
     return this.#setup.snapshot?.save(this.#mesh.swim.remembered()) ?? Promise.resolve();
   }
+}
+
+function wayOf(id: NodeId, next: NodeId | undefined): Route["way"] {
+  if (next === undefined) return "none";
+  return next === id ? "link" : "mesh";
 }
 
 /** The name to dial for an address: itself, if it is one, or that of nobody in particular. */
