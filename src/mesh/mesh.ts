@@ -108,7 +108,10 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
       },
       resolveKademliaOptions(options.kademlia),
     );
-    this.forwarder = new Forwarder(this.id, resolveForwarderOptions(options.forwarder));
+    this.forwarder = new Forwarder(this.id, resolveForwarderOptions(options.forwarder), (id) => {
+      const state = this.swim.member(id)?.state;
+      return state === "alive" || state === "suspect";
+    });
     this.channels = new Channels(resolveChannelsOptions(options.channels), seal, random);
     this.#boxes = new Boxes(this.id, seal, random, (id) => this.swim.recordOf(id)?.publicKey);
     this.#traces = new Traces(random, (token, result) =>

@@ -306,7 +306,7 @@ export class MaculaNode implements AsyncDisposable {
   }
 
   /**
-   * Round trip to `node` in milliseconds, dialling it if there is no link.
+   * Round trip to `node` in milliseconds, by the link, which is made if there is none, or else through the mesh.
    * @throws MeshError telling why it is not reached: `REFUSED`, `TIMEOUT`, `WRONG_REALM`, `WRONG_NODE`, `PEER_UNREACHABLE`, …
    */
   async ping(
@@ -316,7 +316,8 @@ export class MaculaNode implements AsyncDisposable {
     const name = this.#ways.canonical(node);
     if (name === this.name) return { rttMs: 0 };
     await this.#ways.connect(name, options);
-    if (!this.#ways.isErlang(name)) return { rttMs: await this.#links.ping(name, options) };
+    if (this.#links.isLinked(name)) return { rttMs: await this.#links.ping(name, options) };
+    if (!this.#ways.isErlang(name)) return await this.#mesh.trace(name);
     // As `net_adm:ping/1` does.
     const asked = monotonicNow();
     const kernel = { name: "net_kernel", node: name };

@@ -72,6 +72,8 @@ interface LinkState {
 }
 
 const never = at(Number.NEGATIVE_INFINITY);
+/** Steps of a packet, at most, that lead nearer to its target neither by XOR nor along the ring. */
+const detoursMax = 3;
 /** Among how many of the best links the variants of a packet are spread. */
 const variantsMax = 4;
 
@@ -81,7 +83,7 @@ const variantsMax = 4;
  * Greedy: of the links that lead nearer to the target by XOR than any node visited so far, the nearest; with a link into each
  * bucket there is one. Without (a local minimum) the way out is the ring: of the links nearer along the ring than this
  * node, the nearest, and greedy again from the first node that is nearer by XOR than all before. As long as each node
- * has its neighbours on the ring, that arrives.
+ * has its neighbours on the ring, that arrives. Where it has not (NATs), a packet may take a few steps that lead no nearer.
  *
  * A packet lists the nodes that it has visited and goes to none of them again, however the links change meanwhile. It
  * ends, too: it can come nearer by XOR, and between two such steps nearer along the ring, so many times only. Relays that
@@ -96,15 +98,22 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
   readonly #self: NodeId;
   readonly #position: Position;
   readonly #options: Required<ForwarderOptions>;
+  readonly #isAlive: (id: NodeId) => boolean;
   readonly #outputs = new Queue<ForwarderOutput>();
   readonly #links = new Map<NodeId, LinkState>();
   #waitingBytes = 0;
   readonly #counters = { forwarded: 0, delivered: 0, noRoute: 0, busy: 0, malformed: 0, unanswered: 0 };
 
-  constructor(self: NodeId, options: Required<ForwarderOptions>) {
+  /** @param isAlive whether it is worth while to look for ways round to the node. */
+  constructor(
+    self: NodeId,
+    options: Required<ForwarderOptions>,
+    isAlive: (id: NodeId) => boolean = () => true,
+  ) {
     this.#self = self;
     this.#position = positionOf(self);
     this.#options = options;
+    this.#isAlive = isAlive;
   }
 
   /** Bytes that wait for full links. */
@@ -276,7 +285,25 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     if (typeof greedy === "object") return greedy;
     const around = this.#best(goal, ringDistance, ringDistance(this.#position, goal), visited, variant, now);
     if (typeof around === "object") return around;
-    return greedy === "busy" || around === "busy" ? "busy" : "no_route";
+    if (greedy === "busy" || around === "busy") return "busy";
+    // Nodes behind NATs cannot always have the neighbours that the ring wants them to.
+    if (!this.#isAlive(target) || this.#detours(visited, goal) >= detoursMax) return "no_route";
+    return this.#best(goal, xorDistance, Number.POSITIVE_INFINITY, visited, variant, now);
+  }
+
+  /** How often the packet, on its way to this node, has come nearer to its goal in neither sense. */
+  #detours(visited: readonly Position[], goal: Position): number {
+    let count = 0;
+    let nearest = Number.POSITIVE_INFINITY;
+    let before: Position | undefined;
+    for (const each of [...visited, this.#position]) {
+      const away = xorDistance(each, goal);
+      const isNearer = before === undefined || ringDistance(each, goal) < ringDistance(before, goal);
+      if (away >= nearest && !isNearer) count++;
+      nearest = Math.min(nearest, away);
+      before = each;
+    }
+    return count;
   }
 
   /** Of the links nearer to the target than `below`, the nearest, or with a `variant` one of the nearest few. */

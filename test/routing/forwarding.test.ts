@@ -26,7 +26,7 @@ function drain(forwarder: Forwarder): ForwarderOutput[] {
 
 function follow(mesh: StaticMesh, from: StaticNode, to: StaticNode): number {
   const { visited, outcome } = mesh.send(from, to.id);
-  expect(outcome).toMatchObject({ type: "deliver", hops: visited.length - 1 });
+  expect(outcome).toMatchObject({ type: "deliver", visited: { length: visited.length - 1 } });
   expect(new Set(visited).size).toBe(visited.length);
   return visited.length - 1;
 }
@@ -91,6 +91,49 @@ describe("loop protection", () => {
     }
   });
 
+  test("nodes that can have links to a few others only, as behind NATs, are reached by ways that lead no nearer at first", () => {
+    for (const seed of [1, ...freshSeeds(5)]) {
+      const random = seededRandom(seed);
+      const ids = Array.from({ length: 40 }, () => nodeIdFromBytes(random.bytes(32)));
+      const open = ids.slice(0, 4);
+      const nodes = new Map(ids.map((id) => [id, new Forwarder(id, resolveForwarderOptions())]));
+      for (const id of ids) {
+        for (const hub of open) {
+          if (hub === id) continue;
+          nodes.get(id)?.handle({ type: "linkUp", id: hub }, at(0));
+          nodes.get(hub)?.handle({ type: "linkUp", id }, at(0));
+        }
+      }
+      for (const source of ids) {
+        for (const goal of ids) {
+          const packet = { type: "send", target: goal, protocol: 1, payload: Uint8Array.of(1) } as const;
+          let current = nodes.get(source) as Forwarder;
+          current.handle(packet, at(0));
+          let output = current.poll();
+          for (let from = source; output?.type === "forward"; output = current.poll()) {
+            current = nodes.get(output.to) as Forwarder;
+            current.handle({ type: "forward", from, payload: output.payload }, at(0));
+            from = output.to;
+          }
+          expect(output).toMatchObject({ type: "deliver", source });
+        }
+      }
+    }
+  });
+
+  test("nobody looks for ways round to a node that is not alive", () => {
+    const types = Array.from({ length: 50 }, () => {
+      const packet = { type: "send", target: someId(), protocol: 1, payload: Uint8Array.of(1) } as const;
+      return [false, true].map((isAlive) => {
+        const forwarder = new Forwarder(self, resolveForwarderOptions(), () => isAlive);
+        forwarder.handle({ type: "linkUp", id: left }, at(0));
+        forwarder.handle(packet, at(0));
+        return forwarder.poll()?.type;
+      });
+    });
+    expect(new Set(types.map(String))).toEqual(new Set(["forward,forward", "undeliverable,forward"]));
+  });
+
   test("a list of visited nodes that is falsified ends at the hop limit", () => {
     const forwarder = new Forwarder(self, resolveForwarderOptions({ hopsMax: 5 }));
     forwarder.handle({ type: "linkUp", id: target }, at(0));
@@ -121,6 +164,7 @@ describe("no way", () => {
     const { outcome, back } = mesh.send(from, gone.id);
     expect(outcome).toEqual({
       type: "undeliverable",
+      by: expect.any(String),
       reason: "no_route",
       target: gone.id,
       mark: Uint8Array.of(1, 2, 3),
@@ -132,7 +176,7 @@ describe("no way", () => {
     const forwarder = new Forwarder(self, resolveForwarderOptions());
     forwarder.handle({ type: "send", target, protocol: 1, payload: Uint8Array.of(9) }, at(0));
     expect(drain(forwarder)).toEqual([
-      { type: "undeliverable", reason: "no_route", target, mark: Uint8Array.of(9) },
+      { type: "undeliverable", by: self, reason: "no_route", target, mark: Uint8Array.of(9) },
     ]);
     expect(forwarder.nextHop(target, at(0))).toBeUndefined();
   });

@@ -187,6 +187,12 @@ export class Links implements SignalSink {
     return this.#peers.find(node) !== undefined;
   }
 
+  isLinked(node: string): boolean {
+    const peer = this.#peers.find(node);
+    return peer?.connection !== undefined && peer.leaving === undefined;
+  }
+
+  /** Whether there is a session with `node`. */
   isConnected(node: string): boolean {
     return this.#peers.find(node)?.session?.isUp === true;
   }
