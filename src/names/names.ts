@@ -172,10 +172,8 @@ export class Names implements Machine<NamesInput, NamesOutput> {
     }
     const own = this.#own.get(key);
     if (own === undefined) return;
-    this.#drop(own);
-    if (own.state === "held") return;
-    const error = new MeshError("CLOSED", `${name} was unregistered before it was registered`);
-    this.#answer({ type: "failed", token: own.token, error });
+    if (own.state === "held") this.#drop(own);
+    else this.#abandon(own, new MeshError("CLOSED", `${name} was unregistered before it was registered`));
   }
 
   #onPublished(key: Point, now: Instant): void {
@@ -214,19 +212,24 @@ export class Names implements Machine<NamesInput, NamesOutput> {
 
   /** It is ours, as far as anybody knows. */
   #keep(own: Own, bytes: Uint8Array, records: readonly NameRecord[], now: Instant): void {
+    const { self } = this.#setup;
+    const isSaid = records.some(({ owner, kind, value }) => {
+      return owner === self && kind === directoryKind.name && equal(value, bytes);
+    });
     if (own.state === "reading") {
+      if (!isSaid) {
+        // Their quotas: one that nobody would find is not registered.
+        this.#abandon(own, new MeshError("LIMIT", "the nodes that should keep the name have no room for it"));
+        return;
+      }
       own.state = "held";
       this.#answers.delete(own.key);
       this.#answer({ type: "registered", token: own.token });
       // Somebody may have looked before we claimed it and claimed it after we looked again.
       this.#checks.soon(own, now);
-    } else {
-      this.#checks.later(own, now);
+      return;
     }
-    const { self } = this.#setup;
-    const isSaid = records.some(({ owner, kind, value }) => {
-      return owner === self && kind === directoryKind.name && equal(value, bytes);
-    });
+    this.#checks.later(own, now);
     if (isSaid) return;
     this.#counters.republished++;
     this.#publish(own.key, bytes);
@@ -331,6 +334,11 @@ export class Names implements Machine<NamesInput, NamesOutput> {
       this.#checks.soon(own, now);
       return;
     }
+    this.#abandon(own, error);
+  }
+
+  /** Nothing comes of the registration. */
+  #abandon(own: Own, error: MeshError): void {
     this.#drop(own);
     this.#answer({ type: "failed", token: own.token, error });
   }

@@ -165,6 +165,21 @@ describe("directory", () => {
     expect(all).toBeGreaterThanOrEqual(19);
   });
 
+  test("as many records as one owner may have find room in a small mesh", () => {
+    const network = new Network(5, 7);
+    const owner = network.pick();
+    const keys = Array.from({ length: 4_096 }, () => network.point());
+    for (const [index, key] of keys.entries()) {
+      network.tell(owner, { type: "publish", kind: 1, key, value: utf8("x"), ttlMs: 3_600_000 });
+      // No more at a time than wait for their turn.
+      if (index % 1_000 === 999) network.run(5_000);
+    }
+    network.run(20_000);
+    expect(network.nodes.map(({ kademlia }) => kademlia.sizes.records)).toEqual(
+      network.nodes.map(() => 4_096),
+    );
+  });
+
   test("many owners under one key, more than a message holds", () => {
     const network = new Network(150, 2);
     const key = network.point();

@@ -267,6 +267,18 @@ describe("registration", () => {
     expect(subject.names.names()).toEqual(["db"]);
   });
 
+  test("fails when nobody kept what was published", () => {
+    const subject = new Subject();
+    const looked = tokenOf(subject.tell(register("db")));
+    subject.tell({ type: "found", token: looked, records: [] });
+    subject.tell({ type: "published", kind: 1, key });
+    const read = tokenOf(subject.pass(250));
+    expect(subject.tell({ type: "found", token: read, records: [] })).toEqual([
+      { type: "withdraw", kind: 1, key },
+      { type: "failed", token: 1, error: expect.objectContaining({ code: "LIMIT" }) },
+    ]);
+  });
+
   test("unregistered before it was registered, it ends", () => {
     const subject = new Subject();
     const looked = tokenOf(subject.tell(register("db")));
