@@ -14,7 +14,7 @@ export interface NamesOptions {
   readonly newsIntervalMs?: number;
   /** How often each name is checked when there is no news, milliseconds, ≥ 1; up to a quarter less or more. Default 60,000. */
   readonly checkIntervalMs?: number;
-  /** Names that are checked at a time, ≥ 1. Default 16. */
+  /** Names that are checked at a time, ≥ 1. Default 32. */
   readonly checksMax?: number;
   /** How long an answer is kept, milliseconds, ≥ 0. Default 5,000. */
   readonly cacheMs?: number;
@@ -33,7 +33,7 @@ export function resolveNamesOptions(given: NamesOptions = {}): Required<NamesOpt
     checkSoonMs: 4_000,
     newsIntervalMs: 10_000,
     checkIntervalMs: 60_000,
-    checksMax: 16,
+    checksMax: 32,
     cacheMs: 5_000,
     cacheMax: 1_024,
     ttlMs: 600_000,
