@@ -35,7 +35,7 @@ export type DirectoryRequest =
 
 export type NamesInput =
   | NamesRequest
-  /** A member that was not there before, or was held for dead: it may come from another side of a partition. */
+  /** A member that was not there before, was held for dead, or is in a new life: it may come from another side of a partition. */
   | { readonly type: "memberUp"; readonly id: NodeId }
   /** The directory's answer to `get`. */
   | { readonly type: "found"; readonly token: number; readonly records: readonly NameRecord[] }

@@ -8,17 +8,18 @@ export interface GlobalNamesSetup {
   readonly runtime: Pick<ProcessRuntime, "node" | "monitor" | "demonitor" | "processInfo" | "send">;
   /** Gives the machine of names its input. What comes of it goes to `onNews`. */
   readonly request: (request: NamesRequest) => void;
-  /** The node name of a member, as its record says. */
+  /** The node name of a member, as its record says, or of this node. */
   readonly nodeOf: (id: NodeId) => string | undefined;
 }
 
 /** A pid needs no more than a few hundred bytes. Threat: a value of 512 bytes that inflates to megabytes. */
 const pidLimits = { depthMax: 1, inflatedBytesMax: 1_024, memoryBytesMax: 4_096 } as const;
 const conflictTag = atom("global_name_conflict");
-/** Of requests without an answer: any number will do, it is the machine that bounds them. */
+
+/** A request without an answer; the machine bounds them. */
 type Waiting =
-  | { readonly type: "register"; readonly registration: Registration; settle: Settle<void> }
-  | { readonly type: "whereis"; settle: Settle<Pid | undefined> };
+  | { readonly type: "register"; readonly registration: Registration; readonly settle: Settle<void> }
+  | { readonly type: "whereis"; readonly settle: Settle<Pid | undefined> };
 
 interface Settle<Value> {
   readonly resolve: (value: Value) => void;
