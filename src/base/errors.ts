@@ -16,6 +16,7 @@
  * - `CERTIFICATE_EXPIRED` a certificate is outside its validity.
  * - `REVOKED` the certificate was revoked.
  * - `VERSION_MISMATCH`, `NO_COMMON_CAPABILITIES`, `INVALID_CHALLENGE`, `NAME_TAKEN` the link handshake failed (wire protocol, HANDSHAKE).
+ *   `NAME_TAKEN` also: another process has the global name.
  * - `PROTOCOL` the peer broke the protocol.
  * - `NOT_EXPORTED` the node does not export this module or function.
  * - `REMOTE` the called function threw; `cause` is what it threw.

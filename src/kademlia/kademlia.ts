@@ -28,8 +28,11 @@ export type KademliaInput =
   | { readonly type: "message"; readonly from: NodeId; readonly via: NodeId; readonly payload: Uint8Array }
   /** What was sent to `id` could not be delivered: it need not be waited for. */
   | { readonly type: "unreachable"; readonly id: NodeId }
-  /** Find the records under `key`; `found` answers under the same `token`. */
-  | { readonly type: "get"; readonly token: number; readonly key: Point }
+  /**
+   * Find the records under `key`; `found` answers under the same `token`. `holders`: nodes that must have some for the lookup
+   * to end before it has come nearest, ≥ 1; `Infinity` asks all of the k nearest. Default `holdersWanted`.
+   */
+  | { readonly type: "get"; readonly token: number; readonly key: Point; readonly holders?: number }
   /** Find the nodes nearest to `target`; `nodes` answers. */
   | { readonly type: "find"; readonly token: number; readonly target: Point }
   /** Say something in the directory, and go on saying it until it is withdrawn. `published` answers each time. */
@@ -80,7 +83,7 @@ export interface KademliaSetup {
 interface Task {
   readonly lookup: Lookup;
   readonly purpose:
-    | { readonly type: "get"; readonly token: number }
+    | { readonly type: "get"; readonly token: number; readonly holders: number }
     | { readonly type: "find"; readonly token: number }
     | { readonly type: "publish"; readonly record: DirectoryRecord };
   /** The best of each owner and kind so far. */
@@ -123,6 +126,8 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
   readonly #store: RecordStore;
   readonly #requests: Requests<Task>;
   readonly #own = new Map<string, Own>();
+  /** The highest of those withdrawn: what is published again within the same millisecond must come after. */
+  #withdrawnSequence = 0;
   readonly #timers = new Timers<"republish" | "sweep">();
   readonly #waiting = new Queue<{ readonly target: Point; readonly purpose: Task["purpose"] }>();
   #running = 0;
@@ -164,7 +169,12 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
         this.#lose(input.id, now);
         break;
       case "get":
-        this.#begin(input, input.key, { type: "get", token: input.token }, now);
+        this.#begin(
+          input,
+          input.key,
+          { type: "get", token: input.token, holders: input.holders ?? this.#options.holdersWanted },
+          now,
+        );
         break;
       case "find":
         this.#begin(input, input.target, { type: "find", token: input.token }, now);
@@ -226,7 +236,8 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
       return;
     }
     // By the clock, so that it grows over restarts of this node, too.
-    const sequence = Math.max((before?.sequence ?? 0) + 1, Math.floor(this.#setup.wallClock(now)));
+    const least = (before?.sequence ?? this.#withdrawnSequence) + 1;
+    const sequence = Math.max(least, Math.floor(this.#setup.wallClock(now)));
     const own: Own = { kind, key, ttlMs, value, sequence, due: now, withdrawn: false };
     this.#own.set(name, own);
     this.#announce(input, own, now);
@@ -237,6 +248,7 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
     if (own === undefined) return;
     own.value = new Uint8Array(0);
     own.sequence++;
+    this.#withdrawnSequence = Math.max(this.#withdrawnSequence, own.sequence);
     own.withdrawn = true;
     this.#announce({ type: "withdraw", kind, key }, own, now);
     // Said once: those who do not hear it let the record expire.
@@ -301,7 +313,7 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
 
   #advance(task: Task, now: Instant): void {
     if (task.finished) return;
-    const enough = task.purpose.type === "get" && task.holders.size >= this.#options.holdersWanted;
+    const enough = task.purpose.type === "get" && task.holders.size >= task.purpose.holders;
     if (!enough) {
       for (let to = task.lookup.next(); to !== undefined; to = task.lookup.next())
         this.#ask(task, to, 0, now);

@@ -24,7 +24,7 @@ export interface KademliaOptions {
   readonly recordsMax?: number;
   /** The same under one key. Default 1,024. */
   readonly recordsPerKeyMax?: number;
-  /** The same of one owner. Default 1,024. */
+  /** The same of one owner. Default 4,096: in a small mesh every node keeps all that an owner may have. */
   readonly recordsPerOwnerMax?: number;
   /** The same that came by one neighbour. Default 16,384. */
   readonly recordsPerPeerMax?: number;
@@ -44,7 +44,7 @@ export function resolveKademliaOptions(given: KademliaOptions = {}): Required<Ka
     ownRecordsMax: 4_096,
     recordsMax: 65_536,
     recordsPerKeyMax: 1_024,
-    recordsPerOwnerMax: 1_024,
+    recordsPerOwnerMax: 4_096,
     recordsPerPeerMax: 16_384,
     ...given,
   };

@@ -1,7 +1,7 @@
 import { compare, concat } from "../base/bytes.ts";
 import type { CoreCrypto } from "../base/crypto.ts";
 import { MeshError } from "../base/errors.ts";
-import { comparePoints, type Point } from "../base/id-space.ts";
+import type { Point } from "../base/id-space.ts";
 import { type NodeId, nodeIdFromBytes } from "../base/node-id.ts";
 import { Reader } from "../base/reader.ts";
 import { base32Bytes, utf8 } from "../base/text.ts";
@@ -111,23 +111,4 @@ function safe(reader: Reader): number {
  */
 export function supersedes(a: DirectoryRecord, b: DirectoryRecord): boolean {
   return (a.sequence - b.sequence || a.issuedMs - b.issuedMs || compare(a.bytes, b.bytes)) > 0;
-}
-
-/**
- * Of records by which several owners claim what only one can have (a registered name): the one that counts, by the
- * highest sequence, then the smallest owner. Withdrawn ones do not count.
- */
-export function winner(records: readonly DirectoryRecord[]): DirectoryRecord | undefined {
-  let best: DirectoryRecord | undefined;
-  for (const each of records) {
-    if (each.value.length === 0) continue;
-    if (
-      best === undefined ||
-      (each.sequence - best.sequence ||
-        comparePoints(best.owner, each.owner) ||
-        (supersedes(each, best) ? 1 : -1)) > 0
-    )
-      best = each;
-  }
-  return best;
 }
