@@ -11,6 +11,11 @@ import { MulticastSocket } from "./socket.ts";
 const mdnsPort = 5_353;
 /** A question that somebody asked on the link this short a time ago need not be asked again: all have heard the answers. */
 const askedLatelyMs = 15_000;
+/**
+ * After the first question on a link it is asked once more, RFC 6762 §5.2: who told of itself just before the first one, when
+ * we did not listen yet, may not say it again within a second.
+ */
+const secondAskMs = 2_000;
 /** Answers of many to one question are spread over this time, RFC 6762 §6. */
 const answerDelayMs = { min: 20, max: 120 } as const;
 /** Between two answers to all on a link, however many ask. RFC 6762 §6. */
@@ -43,6 +48,7 @@ interface Place {
   /** When somebody asked for all instances, we or another. */
   askedAt?: Instant;
   answeredAt?: Instant;
+  secondAsk?: NodeJS.Timeout;
   /** The answer that is due. */
   timer?: NodeJS.Timeout;
   singleAnswers: number;
@@ -114,6 +120,7 @@ export class Mdns {
       port: this.#port,
       onReady: () => {
         this.#ask(place);
+        place.secondAsk = setTimeout(() => this.#ask(place), secondAskMs);
         // Announced twice, one second apart, RFC 6762 §8.3.
         void this.#answer(place);
         this.#answerSoon(place);
@@ -129,6 +136,7 @@ export class Mdns {
   }
 
   #drop(key: string, place: Place): void {
+    clearTimeout(place.secondAsk);
     clearTimeout(place.timer);
     place.socket.close();
     if (this.#places.get(key) === place) this.#places.delete(key);
