@@ -1,11 +1,12 @@
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { type Answer, type DecodedPacket, decode, encode } from "dns-packet";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { at } from "../../src/base/time.ts";
 import type { Interfaces } from "../../src/io/mdns/links.ts";
 import { decodePacket } from "../../src/io/mdns/packets.ts";
 import { Service, serviceName } from "../../src/io/mdns/service.ts";
-import { freeMdnsPort, service, TestMdns } from "./support.ts";
+import { freeMdnsPort, loopback, service, TestMdns } from "./support.ts";
 
 /** Somebody else on the loopback interface. */
 const strangers: Socket[] = [];
@@ -178,6 +179,75 @@ describe("hostile input", () => {
     listener.send(records("right"), port, "224.0.0.251", done);
     await mdns.until(() => mdns.found.length > 0);
     expect(mdns.found).toMatchObject([{ name: "right@localhost:4433" }]);
+  });
+
+  test("packets that come from beyond the link are not taken (RFC 6762 §11)", async () => {
+    const port = await freeMdnsPort();
+    const near = new TestMdns({ service: service("near"), port });
+    // To this one the loopback interface is a network of a single address.
+    const narrow = Object.entries(loopback()).map(([name, infos = []]) => [
+      name,
+      infos.map((info) => ({ ...info, cidr: info.family === "IPv4" ? `${info.address}/32` : info.cidr })),
+    ]);
+    const far = new TestMdns({ service: service("far"), port, interfaces: () => Object.fromEntries(narrow) });
+    const listener = await stranger(port);
+    const up = heard(listener, (packet) => named(packet, "SRV").some(({ name }) => name.startsWith("far-")));
+    near.round();
+    far.round();
+    await up;
+    const tell = async (name: string, address: string): Promise<void> => {
+      const socket = createSocket({ type: "udp4", reuseAddr: true });
+      strangers.push(socket);
+      socket.bind(port, address);
+      await once(socket, "listening");
+      socket.setMulticastInterface("127.0.0.1");
+      const answers = new Service(service(name)).records(["127.0.0.1"]);
+      socket.send(encode({ type: "response", answers }), port, "224.0.0.251");
+    };
+    await tell("beyond", "127.0.0.2");
+    await near.until(() => near.found.some(({ name }) => name === "beyond@localhost:4433"));
+    await tell("here", "127.0.0.1");
+    await far.until(() => far.found.some(({ name }) => name === "here@localhost:4433"));
+    expect(far.found.map(({ name }) => name)).not.toContain("beyond@localhost:4433");
+  });
+});
+
+describe("what is asked", () => {
+  test("all instances, twice at start, then each round, unless another has just asked (RFC 6762 §5.2, §7.3)", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const port = await freeMdnsPort();
+    let now = 0;
+    const mdns = new TestMdns({ service: service("own"), port, clock: () => at(now) });
+    const listener = await stranger(port);
+    /** The next packet that carries a question. */
+    const question = (): Promise<DecodedPacket> => heard(listener, ({ type }) => type === "query");
+    const first = question();
+    mdns.round();
+    expect(await first).toMatchObject({ questions: [{ name: serviceName, type: "PTR", class: "IN" }] });
+    const second = question();
+    vi.advanceTimersByTime(2_000);
+    await second;
+    now = 10_000;
+    const another = question();
+    listener.send(
+      encode({ type: "query", id: 7, questions: [{ type: "PTR", name: serviceName }] }),
+      port,
+      "224.0.0.251",
+    );
+    expect(await another).toMatchObject({ id: 7 });
+    // It is heard by `mdns`, too: the timer of its answer shows it.
+    while (vi.getTimerCount() === 0) await new Promise((resolve) => setImmediate(resolve));
+    // This round comes too early, the next does not.
+    now = 24_999;
+    mdns.round();
+    const third = question();
+    listener.send(encode({ type: "query", id: 8, questions: [] }), port, "224.0.0.251");
+    expect(await third).toMatchObject({ id: 8 });
+    const fourth = question();
+    now = 25_000;
+    mdns.round();
+    expect(await fourth).toMatchObject({ id: 0, questions: [{ name: serviceName }] });
+    vi.useRealTimers();
   });
 });
 
