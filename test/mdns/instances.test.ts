@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { after, at } from "../../src/base/time.ts";
 import { type Heard, Instances } from "../../src/io/mdns/instances.ts";
 import type { MdnsPacket } from "../../src/io/mdns/packets.ts";
-import { decodePacket, encodeAnswers } from "../../src/io/mdns/packets.ts";
+import { decodePacket, encodeAnswers, encodeQuestions } from "../../src/io/mdns/packets.ts";
 import { realmHash, Service, serviceName } from "../../src/io/mdns/service.ts";
 import { service } from "./support.ts";
 
@@ -195,7 +195,8 @@ describe("hostile records", () => {
   });
 
   test("random bytes are nothing or a packet, mangled records never an error", () => {
-    const whole = Buffer.from(encodeAnswers(records));
+    const query: MdnsPacket = { ...response(), questions: [{ type: "PTR", name: serviceName }] };
+    const whole = Buffer.from(encodeAnswers(records, query));
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
         decodePacket(bytes);
@@ -208,14 +209,33 @@ describe("hostile records", () => {
         for (const [offset, value] of changes) mangled[offset] = value;
         const packet = decodePacket(mangled);
         if (packet === undefined) return;
-        for (const { host, port } of table.handle(packet, lan, now).found) {
+        const { found, questions } = table.handle(packet, lan, now);
+        expect(decodePacket(encodeQuestions(questions))?.questions).toHaveLength(questions.length);
+        for (const { host, port } of found) {
           expect(port).toBeGreaterThan(0);
           expect(host).not.toBe("");
         }
         peer.isAskedFor(packet);
+        for (const written of [encodeAnswers(records, packet), encodeQuestions(packet.questions)]) {
+          expect(decodePacket(written)?.questions.map(({ name }) => name)).toEqual(
+            packet.questions.map(({ name }) => name),
+          );
+        }
       }),
       { numRuns: 2_000 },
     );
+  });
+
+  test.each(["\ufffd".repeat(22), "x".repeat(64), "", "x\n"])("the label %j is not asked after", (label) => {
+    const pointer: Answer = { type: "PTR", name: serviceName, ttl: 120, data: `${label}.${serviceName}` };
+    expect(instances().handle(response(pointer), lan, now).questions).toEqual([]);
+    const srv: Answer = {
+      type: "SRV",
+      name: peer.instance,
+      ttl: 120,
+      data: { target: `${label}.local`, port: 1 },
+    };
+    expect(instances().handle(response(srv), lan, now).questions).toEqual([]);
   });
 
   test("a header that promises more than the packet holds is refused before anything is allocated for it", () => {

@@ -1,4 +1,4 @@
-import { createSocket, type Socket } from "node:dgram";
+import { createSocket, Socket } from "node:dgram";
 import { once } from "node:events";
 import { type Answer, type DecodedPacket, decode, encode } from "dns-packet";
 import { afterEach, describe, expect, test, vi } from "vitest";
@@ -181,6 +181,28 @@ describe("hostile input", () => {
     expect(mdns.found).toMatchObject([{ name: "right@localhost:4433" }]);
   });
 
+  test("a question from port 0, where nobody can be answered", async () => {
+    const port = await freeMdnsPort();
+    // Sockets of the test before have told their end.
+    await new Promise((resolve) => setImmediate(resolve));
+    // Only raw sockets send from port 0: here the socket is told that it has heard such a packet.
+    const emitted = vi.spyOn(Socket.prototype, "emit");
+    const mdns = new TestMdns({ service: service("own"), port });
+    mdns.round();
+    const listener = await stranger(port);
+    await heard(listener, (packet) => packet.type === "response");
+    // The first to tell anything in this test that is none of the test's own.
+    const socket = (emitted.mock.contexts as readonly Socket[]).find((one) => !strangers.includes(one));
+    emitted.mockRestore();
+    const query = encode({ type: "query", questions: [{ type: "PTR", name: serviceName }] });
+    const from = { address: "127.0.0.1", family: "IPv4", port: 0, size: query.length };
+    const asker = await stranger(port, 0);
+    const answer = heard(asker, () => true);
+    socket?.emit("message", query, from);
+    socket?.emit("message", query, { ...from, port: asker.address().port });
+    await answer;
+  });
+
   test("packets that come from beyond the link are not taken (RFC 6762 §11)", async () => {
     const port = await freeMdnsPort();
     const near = new TestMdns({ service: service("near"), port });
@@ -271,6 +293,16 @@ describe("a network that is missing or does not work", () => {
     mdns.round();
     await mdns.until(() => mdns.problems.length === 2);
     expect(mdns.problems[1]).toMatchObject({ interface: "gone0 IPv4", error: { syscall: "addMembership" } });
+  });
+
+  test("interfaces that must not be looked at", () => {
+    const interfaces = (): never => {
+      throw new Error("uv_interface_addresses returned Unknown system error 13");
+    };
+    const mdns = new TestMdns({ service: service("own"), interfaces });
+    mdns.round();
+    mdns.round();
+    expect(mdns.problems).toMatchObject([{ error: { message: expect.stringContaining("system error 13") } }]);
   });
 
   test("a port that another program has for itself", async () => {

@@ -4,7 +4,7 @@ import { type NodeId, parseNodeId } from "../../base/node-id.ts";
 import { canonicalNodeName } from "../../base/node-name.ts";
 import { utf8Text } from "../../base/text.ts";
 import { after, type Instant } from "../../base/time.ts";
-import type { MdnsPacket } from "./packets.ts";
+import { isName, type MdnsPacket } from "./packets.ts";
 import { serviceName } from "./service.ts";
 
 /** Instances remembered, at the most. */
@@ -151,8 +151,7 @@ export class Instances {
 
 /** One label before the service's name; the label may be anything. */
 function isInstance(name: string): boolean {
-  const lower = name.toLowerCase();
-  return lower.endsWith(`.${serviceName}`) && lower.length > serviceName.length + 1 && lower.length <= 255;
+  return name.toLowerCase().endsWith(`.${serviceName}`) && isName(name);
 }
 
 function expiry(ttlSeconds: number, now: Instant): Instant {
@@ -160,7 +159,7 @@ function expiry(ttlSeconds: number, now: Instant): Instant {
 }
 
 function readSrv({ target, port }: SrvData): { host: string; port: number } | undefined {
-  if (port === 0 || target === "" || target === "." || target.length > 255) return undefined;
+  if (port === 0 || !isName(target)) return undefined;
   return { host: target.toLowerCase(), port };
 }
 

@@ -1,5 +1,6 @@
 import type { RemoteInfo } from "node:dgram";
 import { networkInterfaces } from "node:os";
+import { toError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import { after, type Instant } from "../../base/time.ts";
 import { type FoundInstance, Instances } from "./instances.ts";
@@ -83,7 +84,7 @@ export class Mdns {
    */
   round(): void {
     if (this.#closing !== undefined) return;
-    const links = linksOf((this.#options.interfaces ?? networkInterfaces)(), this.#options.host);
+    const links = this.#links();
     const present = new Set(links.map(({ key }) => key));
     for (const [key, place] of this.#places) if (!present.has(key)) this.#drop(key, place);
     for (const key of this.#problems.keys()) if (key !== "" && !present.has(key)) this.#problems.delete(key);
@@ -93,8 +94,6 @@ export class Mdns {
       if (place === undefined) this.#open(link, now);
       else if (place.askedAt === undefined || now >= after(place.askedAt, askedLatelyMs)) this.#ask(place);
     }
-    if (links.length > 0) this.#problems.delete("");
-    else this.#report("", undefined, new Error("no network interface has an address this node listens on"));
     for (const instance of this.#instances.known(now)) this.#options.onFound(instance);
   }
 
@@ -112,6 +111,20 @@ export class Mdns {
       ),
     );
     for (const [key, place] of places) this.#drop(key, place);
+  }
+
+  #links(): readonly Link[] {
+    let links: readonly Link[];
+    try {
+      links = linksOf((this.#options.interfaces ?? networkInterfaces)(), this.#options.host);
+      if (links.length === 0) throw new Error("no network interface has an address this node listens on");
+    } catch (thrown) {
+      // Some sandboxes do not let a program see the interfaces.
+      this.#report("", undefined, toError(thrown));
+      return [];
+    }
+    this.#problems.delete("");
+    return links;
   }
 
   #open(link: Link, now: Instant): void {

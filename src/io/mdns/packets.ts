@@ -6,7 +6,7 @@ const headerBytes = 12;
 /** A question has at least an empty name, a type and a class. */
 const entryBytesMin = 5;
 
-/** A packet of multicast DNS as far as we look at it. */
+/** A packet of multicast DNS as far as we look at it: what has no proper name is left out. */
 export interface MdnsPacket {
   readonly id: number;
   readonly isResponse: boolean;
@@ -30,10 +30,30 @@ export function decodePacket(bytes: Uint8Array): MdnsPacket | undefined {
   if (entries > entriesMax || entries * entryBytesMin > bytes.length - headerBytes) return undefined;
   try {
     const { id = 0, type, questions = [], answers = [], additionals = [] } = decode(Buffer.from(bytes));
-    return { id, isResponse: type === "response", questions, answers, additionals };
+    return {
+      id,
+      isResponse: type === "response",
+      questions: questions.filter(isNamed),
+      answers: answers.filter(isNamed),
+      additionals: additionals.filter(isNamed),
+    };
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Whether `text` can be a name in a packet, RFC 1035 §2.3.4. Threat: dns-packet reads bytes that are not UTF-8 as U+FFFD, which is longer, and
+ * writes labels of any length, so that a name that came in could go out again as garbage.
+ */
+export function isName(text: string): boolean {
+  // With line ends dns-packet takes dots away in the middle of a name.
+  if (/\p{Cc}/u.test(text) || Buffer.byteLength(text) > 253) return false;
+  return text.split(".").every((label) => label !== "" && Buffer.byteLength(label) <= 63);
+}
+
+function isNamed({ name }: { readonly name: string }): boolean {
+  return isName(name);
 }
 
 /** A question to all. */
@@ -45,5 +65,7 @@ export function encodeQuestions(questions: readonly Question[]): Uint8Array {
 export function encodeAnswers(answers: readonly Answer[], query?: MdnsPacket): Uint8Array {
   const packet: Packet = { type: "response", id: 0, flags: AUTHORITATIVE_ANSWER, answers: [...answers] };
   if (query === undefined) return encode(packet);
-  return encode({ ...packet, id: query.id, questions: [...query.questions] });
+  // dns-packet does not write each class that it reads.
+  const questions = query.questions.map((question): Question => ({ ...question, class: "IN" }));
+  return encode({ ...packet, id: query.id, questions });
 }

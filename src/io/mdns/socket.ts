@@ -28,7 +28,9 @@ export class MulticastSocket {
     this.#socket = createSocket({ type: isIPv6 ? "udp6" : "udp4", reuseAddr: true, ipv6Only: isIPv6 });
     this.#socket.on("error", (error) => this.#fail(error));
     this.#socket.on("message", (bytes, from) => {
-      if (this.#state === "ready" && link.contains(from.address)) options.onPacket(bytes, from);
+      // Nobody can be answered at port 0, and Node throws when one tries.
+      if (this.#state !== "ready" || from.port === 0) return;
+      if (link.contains(from.address)) options.onPacket(bytes, from);
     });
     // Exclusive, so that a worker of node:cluster has its own and does not share that of all workers.
     const address = isIPv6 ? "::" : "0.0.0.0";
