@@ -13,6 +13,7 @@ const settings = {
   realm: "bench",
   cookie: "bench-8vq2mfx0z7wjr4t6nklp5hd3",
   stateDir: null,
+  discovery: { mdns: false },
   host: "127.0.0.1",
 };
 

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { toError } from "../src/base/errors.ts";
 
-const known = ["etf", "wire", "erlang", "carrier", "swim", "routes"];
+const known = ["etf", "wire", "erlang", "carrier", "swim", "routes", "mdns"];
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { seconds: { type: "string", default: "60" }, seed: { type: "string" } },

@@ -21,7 +21,7 @@ const bytes = encode(tuple(atom("ok"), 1));
 const { frame } = decodeFrame(encodeFrame(frameType.send, bytes));
 if (decode(frame.payload).elements[1] !== 1 || typeof QuicEndpoint.listen !== "function") throw new Error("broken");
 if (new Simulation({ seed: 1 }).digest() !== new Simulation({ seed: 1 }).digest()) throw new Error("no simulation");
-const settings = { realm: "package", cookie: "x4m2q8v7n5w3k9z6r1tp", stateDir: null };
+const settings = { realm: "package", cookie: "x4m2q8v7n5w3k9z6r1tp", stateDir: null, discovery: { mdns: false } };
 const one = await MaculaNode.start({ ...settings, name: "one@localhost:0" });
 const two = await MaculaNode.start({ ...settings, name: "two@localhost:0" });
 one.exportModule("math", { add: (a, b) => a + b });

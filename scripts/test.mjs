@@ -25,6 +25,11 @@ const peers = [
   { program: "openssl", packages: ["openssl"] },
   { program: "ps", packages: ["procps"] },
   { program: "script", packages: ["bsdutils"] },
+  { program: "avahi-daemon", packages: ["avahi-daemon"] },
+  { program: "avahi-browse", packages: ["avahi-utils"] },
+  { program: "dbus-daemon", packages: ["dbus"] },
+  { program: "dnsmasq", packages: ["dnsmasq-base"] },
+  { program: "ip", packages: ["iproute2"] },
 ];
 
 function has({ program, check = `command -v ${program}` }) {

@@ -9,6 +9,7 @@ export const settings = {
   realm: "bench",
   cookie: "bench-bench-bench-bench-bench-42",
   stateDir: null,
+  discovery: { mdns: false },
 } as const;
 
 export interface Ready {

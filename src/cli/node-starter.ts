@@ -57,6 +57,9 @@ export async function startShortLivedNode(configuration: Configuration): Promise
     port: 0,
     // It is nobody whom an Erlang node would want to find.
     epmd: false,
+    // And it wants to find nobody but the node it is for.
+    bootstrap: [],
+    discovery: { mdns: false, dnsDomain: null },
     exports: [],
     logger: log,
   });

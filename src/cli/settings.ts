@@ -7,6 +7,7 @@ const placeholders: Readonly<Record<string, string>> = {
   integer: "<number>",
   path: "<path>",
   paths: "<module.js>",
+  list: "<addresses>",
   choice: "<word>",
   text: "<text>",
 };
@@ -37,7 +38,7 @@ export function addSettings(command: Command, keys?: readonly string[]): Command
       setting.kind === "switch" ? setting.flag : `${setting.flag} ${placeholders[setting.kind] ?? "<value>"}`,
       setting.description.replaceAll("`", "").split(". ")[0]?.replace(/\.$/, ""),
     ).helpGroup(setting.path.length === 1 ? "Settings:" : `Settings, ${setting.path[0]}:`);
-    if (setting.kind === "paths") option.argParser(collect);
+    if (setting.kind === "paths" || setting.kind === "list") option.argParser(collect);
     command.addOption(option);
   }
   return command;
@@ -55,8 +56,10 @@ export function commandConfiguration(command: Command): LoadedConfiguration {
   const given = command.optsWithGlobals<Record<string, string | boolean | readonly string[] | undefined>>();
   const flags = new Map<string, string | readonly string[]>();
   for (const { key, flag, kind } of settings) {
-    const text = given[new Option(`${flag} <value>`).attributeName()];
-    if (kind === "switch" && text === true) flags.set(key, "true");
+    const option = new Option(`${flag} <value>`);
+    const text = given[option.attributeName()];
+    // Commander holds what `--no-mdns` turns off for true unless it is given.
+    if (kind === "switch" && text === !option.negate) flags.set(key, String(text));
     // A command may use a flag of the same name for itself, without a value.
     if (typeof text === "string" || Array.isArray(text)) flags.set(key, text as string | readonly string[]);
   }

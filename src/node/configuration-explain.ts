@@ -83,11 +83,11 @@ are relative to its folder; \`~/\` is the home folder. A file that holds a cooki
 \`\`\`
 
 **The environment**: each setting has a variable, named after its key: \`log.level\` is \`MACULA_LOG_LEVEL\`. An empty
-variable counts as not set. A list of paths is separated as in \`PATH\` (\`:\`, on Windows \`;\`). \`MACULA_HOME\` moves the
+variable counts as not set. A list of paths is separated as in \`PATH\` (\`:\`, on Windows \`;\`), one of addresses by commas. \`MACULA_HOME\` moves the
 folder \`~/.macula\` as a whole.
 
-**The command line**: each setting has a flag, too: \`--log-level debug\`. \`--exports\` may be repeated, a switch
-(\`--epmd\`) has no value. Do not pass \`--cookie\` or \`--erlang-cookie\` on a machine shared with others: its processes and their
+**The command line**: each setting has a flag, too: \`--log-level debug\`. \`--exports\` and \`--bootstrap\` may be repeated, a switch
+(\`--epmd\`) has no value, one that is on by default is turned off (\`--no-mdns\`). Do not pass \`--cookie\` or \`--erlang-cookie\` on a machine shared with others: its processes and their
 arguments can be listed by everybody.
 
 **The API** takes the same keys, but for \`log\`: \`MaculaNode.start({ name: "node1@localhost:4433", links: { linksMax: 10 } })\`.

@@ -3,13 +3,14 @@ import { parseNodeName } from "../base/node-name.ts";
 import { normalizeCookie } from "../identity/cookie.ts";
 import { parseRealmName } from "../identity/realm.ts";
 import { peerLanesMax } from "../link/index.ts";
+import { bootstrapAddressesMax, parseBootstrapAddress, parseDnsDomain } from "./discovery/addresses.ts";
 
 /** What is known of a setting beyond its type: the documentation and every error message come from it. */
 export interface SettingFacts {
   /** What it means, one or two sentences. */
   readonly description: string;
   /** How its text in the environment or on the command line is read. */
-  readonly kind: "text" | "path" | "integer" | "choice" | "paths" | "switch";
+  readonly kind: "text" | "path" | "integer" | "choice" | "paths" | "list" | "switch";
   /** What is allowed, ending the sentence "… must be". */
   readonly allowed: string;
   /** Milliseconds, bytes, …; nothing for plain numbers and text. */
@@ -20,6 +21,8 @@ export interface SettingFacts {
   readonly secret?: true;
   /** The word that stands for `null` in the environment and on the command line. */
   readonly nullWord?: string;
+  /** Its name on the command line, where that of the key would be long-winded. */
+  readonly flagName?: string;
 }
 
 /** Facts by schema: every leaf of `configurationSchema` is in it. */
@@ -236,6 +239,30 @@ const beamSchema = z.strictObject({
   }),
 });
 
+const discoverySchema = z.strictObject({
+  mdns: z.boolean().default(true).register(settingFacts, {
+    description:
+      "Whether this node makes itself known on the local network by multicast DNS, and looks for nodes of its realm there.",
+    kind: "switch",
+    allowed: "true or false",
+    flagName: "mdns",
+  }),
+  dnsDomain: z
+    .string()
+    .refine((text) => isValid(parseDnsDomain, text))
+    .nullable()
+    .default(null)
+    .register(settingFacts, {
+      description:
+        "A domain whose SRV records `_macula._udp.<domain>` name nodes of the realm. `null` (in the environment and on the command line: `none`) asks for none.",
+      kind: "text",
+      allowed: "a domain name, as in example.org, or none",
+      defaultText: "none",
+      nullWord: "none",
+      flagName: "dns-domain",
+    }),
+});
+
 /**
  * Every setting of a node. The configuration file, the environment, the command line and the API all go through this
  * one schema; names of variables (`MACULA_LOG_LEVEL`) and flags (`--log-level`) are derived from its keys.
@@ -351,6 +378,18 @@ export const configurationSchema = z.strictObject({
       defaultText: "what is in `~/.erlang.cookie`, generated on first use",
       secret: true,
     }),
+  bootstrap: z
+    .array(z.string().refine((text) => isValid(parseBootstrapAddress, text)))
+    .max(bootstrapAddressesMax)
+    .default([])
+    .register(settingFacts, {
+      description:
+        "Nodes through which this one finds all others. Each is tried until it is reached, and again when it is lost.",
+      kind: "list",
+      allowed: `up to ${bootstrapAddressesMax} of name@host:port or host:port, as in node1@localhost:4433 (without a port it means 4433)`,
+      defaultText: "none",
+    }),
+  discovery: discoverySchema.prefault({}),
   exports: z.array(z.string().min(1)).default([]).register(settingFacts, {
     description:
       "ES modules whose functions other nodes may call (`macula rpc`) and spawn. A module is exported under its file name without the extension.",
@@ -377,7 +416,7 @@ export interface Setting extends SettingFacts {
   readonly key: string;
   /** `MACULA_LOG_LEVEL` */
   readonly variable: string;
-  /** `--log-level` */
+  /** `--log-level`; `--no-mdns` of a switch that is on by default. */
   readonly flag: string;
   readonly schema: z.ZodType;
   /** What holds when nobody sets it; `undefined` when the default is not a plain value. */
@@ -392,14 +431,17 @@ function describeSetting(path: Setting["path"], schema: z.ZodType): Setting {
   const facts = settingFacts.get(schema);
   if (facts === undefined) throw new Error(`the setting ${path.join(".")} has no description`);
   const name = dashed(path);
+  const byDefault: unknown = schema.safeParse(undefined).data;
+  // A switch that is on can only be turned off.
+  const prefix = facts.kind === "switch" && byDefault === true ? "--no-" : "--";
   return {
     ...facts,
     path,
     schema,
     key: path.join("."),
     variable: `MACULA_${name.replaceAll("-", "_").toUpperCase()}`,
-    flag: `--${name}`,
-    default: schema.safeParse(undefined).data,
+    flag: `${prefix}${facts.flagName ?? name}`,
+    default: byDefault,
   };
 }
 

@@ -115,13 +115,17 @@ export function valuesFromEnvironment(
 /** A value from the command line: `text` is what followed the flag, a list of it when the flag may be repeated. */
 export function valueFromFlag(setting: Setting, text: string | readonly string[]): GivenValue {
   if (typeof text === "string") return valueFromText(setting, text, setting.flag, " ");
-  const value = withPaths(setting, text, process.cwd());
+  const value = setting.kind === "list" ? text.flatMap(listItems) : withPaths(setting, text, process.cwd());
   return { setting, value, shown: `${setting.flag} ${text.join(" ")}`, source: setting.flag };
 }
 
 function valueFromText(setting: Setting, text: string, source: string, separator: string): GivenValue {
   const shown = setting.secret === true ? source : `${source}${separator}${text.slice(0, 200)}`;
   return { setting, value: withPaths(setting, parseText(setting, text), process.cwd()), shown, source };
+}
+
+function listItems(text: string): string[] {
+  return text.split(",").flatMap((item) => item.trim() || []);
 }
 
 function parseText(setting: Setting, text: string): unknown {
@@ -134,6 +138,8 @@ function parseText(setting: Setting, text: string): unknown {
       return text === "true" ? true : text === "false" ? false : text;
     case "paths":
       return text.split(delimiter).filter((path) => path !== "");
+    case "list":
+      return listItems(text);
     case "text":
     case "path":
     case "choice":

@@ -37,7 +37,8 @@ function start(
   const others = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith("MACULA_")),
   );
-  const env = { ...others, MACULA_HOME: home.path, ...environment };
+  const quiet = { MACULA_HOME: home.path, MACULA_DISCOVERY_MDNS: "false" };
+  const env = { ...others, ...quiet, ...environment };
   return spawn(process.execPath, [main, ...args], { env, stdio: "pipe" });
 }
 

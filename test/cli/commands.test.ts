@@ -253,6 +253,24 @@ describe("cookie and configuration", () => {
     expect(outcome.stdout + outcome.stderr).not.toContain("hush");
   });
 
+  test("--bootstrap several times and with commas, --no-mdns and --dns-domain", async () => {
+    const value = async (...args: string[]): Promise<unknown> => {
+      const environment = { MACULA_DISCOVERY_MDNS: "" };
+      const { stdout } = await macula(home, ["config", "--json", ...args], { environment });
+      return JSON.parse(stdout);
+    };
+    const bootstrap = ["--bootstrap", "node1@localhost:4433", "--bootstrap", "a:1,[::1]"];
+    expect(await value(...bootstrap, "--no-mdns", "--dns-domain", "example.org")).toMatchObject({
+      bootstrap: { value: "node1@localhost:4433, a:1, [::1]", source: "--bootstrap" },
+      "discovery.mdns": { value: "false", source: "--no-mdns" },
+      "discovery.dnsDomain": { value: "example.org", source: "--dns-domain" },
+    });
+    expect(await value()).toMatchObject({
+      bootstrap: { value: "", source: "default" },
+      "discovery.mdns": { value: "true", source: "default" },
+    });
+  });
+
   test("--cookie warns, and the warning does not tell it", async () => {
     const outcome = await macula(home, ["config", "--cookie", "hush hush hush"]);
     expect(outcome.stderr).toContain("--cookie shows the cookie to everybody");

@@ -87,6 +87,45 @@ describe("precedence: flags and options > environment > file > default", () => {
     expect(problem(() => epmd({ MACULA_EPMD: "yes" }))).toBe("MACULA_EPMD=yes: epmd must be true or false");
   });
 
+  test("mDNS, on by default, is turned off by --no-mdns, a variable or the file", () => {
+    const mdns = (environment: Record<string, string>, flags: [string, string][] = []) =>
+      loadConfiguration({ environment, flags: new Map(flags) }).configuration.discovery.mdns;
+    expect(settings.find(({ key }) => key === "discovery.mdns")).toMatchObject({
+      flag: "--no-mdns",
+      variable: "MACULA_DISCOVERY_MDNS",
+    });
+    expect(mdns({})).toBe(true);
+    expect(mdns({ MACULA_DISCOVERY_MDNS: "false" })).toBe(false);
+    expect(mdns({}, [["discovery.mdns", "false"]])).toBe(false);
+  });
+
+  test("bootstrap addresses: separated by commas, given several times, or a list", () => {
+    const bootstrap = (sources: Parameters<typeof loadConfiguration>[0]) =>
+      loadConfiguration(sources).configuration.bootstrap;
+    const all = ["node1@localhost:4433", "[::1]:1", "example.org"];
+    const text = "node1@localhost:4433, [::1]:1,example.org,";
+    expect(bootstrap({ environment: { MACULA_BOOTSTRAP: text } })).toEqual(all);
+    expect(bootstrap({ flags: new Map([["bootstrap", text]]) })).toEqual(all);
+    expect(
+      bootstrap({ flags: new Map([["bootstrap", ["node1@localhost:4433,[::1]:1", "example.org"]]]) }),
+    ).toEqual(all);
+    expect(bootstrap({ file: file({ bootstrap: all }) })).toEqual(all);
+    expect(problem(() => bootstrap({ environment: { MACULA_BOOTSTRAP: "node1@, x" } }))).toBe(
+      "MACULA_BOOTSTRAP=node1@, x: bootstrap must be up to 64 of name@host:port or host:port, as in node1@localhost:4433 (without a port it means 4433)",
+    );
+  });
+
+  test("a domain for SRV records", () => {
+    const domain = (text: string) =>
+      loadConfiguration({ flags: new Map([["discovery.dnsDomain", text]]) }).configuration.discovery
+        .dnsDomain;
+    expect(domain("example.org")).toBe("example.org");
+    expect(domain("none")).toBeNull();
+    for (const wrong of ["", ".", "a..b", "-a.b", "a b", "x".repeat(64), `${"abc.".repeat(70)}org`]) {
+      expect(problem(() => domain(wrong))).toContain("discovery.dnsDomain must be a domain name");
+    }
+  });
+
   test("settings of one group come from different sources side by side", () => {
     const { configuration } = loadConfiguration({
       file: file({ log: { level: "debug" } }),

@@ -12,6 +12,7 @@ test("what is no node name is an error at once, thrown or rejected as the call d
     name: "node@localhost:0",
     cookie: "kq3v7xw2nfp5z6hjt4rmdycb8sgae9lu",
     stateDir: null,
+    discovery: { mdns: false },
     host: "127.0.0.1",
   });
   const wrong = expect.objectContaining({ code: "CONFIGURATION" });
@@ -30,6 +31,7 @@ test("a short name reaches the node that calls itself by the long one", async ()
     port: 0,
     cookie: "kq3v7xw2nfp5z6hjt4rmdycb8sgae9lu",
     stateDir: null,
+    discovery: { mdns: false },
     host: "127.0.0.1",
   });
   expect(node.name).toBe("node@localhost:4433");

@@ -24,7 +24,13 @@ async function freePort(): Promise<number> {
 test("README: its first program runs as written, next to a node1", async () => {
   const program = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, "README.md"), "utf8"))?.[1] ?? "";
   const cookie = /cookie: "([^"]+)"/.exec(program)?.[1] ?? "";
-  const node1 = await MaculaNode.start({ name: "node1@localhost:0", realm: "demo", cookie, stateDir: null });
+  const node1 = await MaculaNode.start({
+    name: "node1@localhost:0",
+    realm: "demo",
+    cookie,
+    stateDir: null,
+    discovery: { mdns: false },
+  });
   const folder = mkdtempSync(join(root, "build-readme-"));
   try {
     node1.exportModule("math", { add: (a: number, b: number) => a + b });

@@ -133,7 +133,7 @@ describe.skipIf(!hasOpenssl && process.env["CI"] === undefined)(
     });
 
     test("a certificate that was put in place of the old one is taken, with the same key only", async () => {
-      const settings = { realm: "demo", stateDir: null, ...certified() };
+      const settings = { realm: "demo", stateDir: null, discovery: { mdns: false }, ...certified() };
       const { identity, renew } = await openIdentity(settings, "a@b:1", silentLog);
       await expect(renew()).rejects.toMatchObject({
         message: expect.stringMatching(`^certificateFile ${path("node.pem")}: put a new certificate there`),

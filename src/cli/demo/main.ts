@@ -27,7 +27,14 @@ function freePort(port: number): Promise<number> {
 
 async function startNode2(port: number): Promise<MaculaNode> {
   const logger = createLog({ level: "error" });
-  return MaculaNode.start({ name: `node2@localhost:${port}`, realm, cookie, stateDir: null, logger });
+  return MaculaNode.start({
+    name: `node2@localhost:${port}`,
+    realm,
+    cookie,
+    stateDir: null,
+    discovery: { mdns: false },
+    logger,
+  });
 }
 
 /** What happens in the process on node2, from the greeting to the news of node1's death. */

@@ -16,6 +16,7 @@ const node = await MaculaNode.start({
   realm: process.env["MACULA_REALM"] ?? "",
   cookie: process.env["MACULA_COOKIE"] ?? "",
   stateDir: null,
+  discovery: { mdns: false },
   logger: createLog({ level: "warn" }),
 });
 

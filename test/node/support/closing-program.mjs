@@ -8,6 +8,7 @@ async function talk() {
     realm: "test",
     cookie: "kq3v7xw2nfp5z6hjt4rmdycb8sgae9lu",
     stateDir: null,
+    discovery: { mdns: false },
     host: "127.0.0.1",
   };
   const one = await MaculaNode.start({ name: "one@localhost:0", ...options });

@@ -14,6 +14,8 @@ export async function start(options: Partial<MaculaNodeOptions> = {}): Promise<M
     ...realm,
     stateDir: null,
     host: "127.0.0.1",
+    // Tests that run at the same time must not find each other's nodes.
+    discovery: { mdns: false },
     ...options,
   });
   open.push(node);

@@ -55,6 +55,7 @@ export class PeerProcess {
       host: "127.0.0.1",
       ...realm,
       stateDir: null,
+      discovery: { mdns: false },
       links: quickHeartbeats,
       ...options,
     };

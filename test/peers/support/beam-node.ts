@@ -68,6 +68,7 @@ export function openWorld(): World {
         ...realm,
         stateDir: home.path,
         host: "127.0.0.1",
+        discovery: { mdns: false },
         erlangCookie: "crumb",
         ...options,
       });

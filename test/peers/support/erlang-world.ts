@@ -32,6 +32,7 @@ export async function startMacula(options: Partial<MaculaNodeOptions> = {}): Pro
     name: "ts@localhost:0",
     ...realm,
     stateDir: null,
+    discovery: { mdns: false },
     host: "127.0.0.1",
     epmd: true,
     erlangCookie,

@@ -1,0 +1,1 @@
+export { Mdns, type MdnsOptions } from "./mdns.ts";

@@ -1,0 +1,6 @@
+export {
+  type Candidate,
+  Discovery,
+  type DiscoverySettings,
+  type DiscoverySurroundings,
+} from "./discovery.ts";
