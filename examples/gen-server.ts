@@ -19,7 +19,7 @@ await Supervisor.start(node, {
 console.log(await GenServer.call(node, "counter", "next"), await GenServer.call(node, "counter", "next"));
 
 // A crash ends the server; who was waiting for its answer is told why. The supervisor starts it again.
-const crashed = node.whereis("counter");
+const crashed = node.self.whereis("counter");
 await GenServer.call(node, "counter", "crash").catch((error: unknown) => console.log(String(error)));
-while (node.whereis("counter") === undefined || node.whereis("counter") === crashed) await node.self.sleep(1);
+while (node.self.whereis("counter") === undefined || node.self.whereis("counter") === crashed) await node.self.sleep(1);
 console.log("after the restart:", await GenServer.call(node, "counter", "next"));

@@ -192,7 +192,11 @@ export class Handshake implements Machine<HandshakeInput, HandshakeOutput> {
     }
     if (!this.#agree(answer) || !this.#checkId(answer)) return;
     if (answer.nodeId === self.nodeId) {
-      this.#fail({ code: "wrong_node", reason: `${expectedName ?? answer.name} is this node itself` });
+      this.#fail({
+        code: "wrong_node",
+        reason: `${expectedName ?? answer.name} is this node itself`,
+        found: answer.name,
+      });
       return;
     }
     if (!this.#verify("listener", answer.signature, hello, answer)) return;

@@ -32,6 +32,7 @@ import { distAlpn } from "./beam/tunnels.ts";
 import type { BeamCarrier } from "./beam/types.ts";
 import { resolveConfiguration } from "./configuration.ts";
 import type { Configuration, ConfigurationInput } from "./configuration-schema.ts";
+import { Discovery } from "./discovery/index.ts";
 import { Emitter } from "./emitter.ts";
 import { ErlangNodes } from "./erlang/erlang-nodes.ts";
 import type { ErlangNews } from "./erlang/types.ts";
@@ -42,6 +43,7 @@ import { type Log, silentLog } from "./log.ts";
 import { logBeamNews, logCrash, logErlangNews, logLinkNews, logMembershipNews } from "./log-events.ts";
 import { MeshNode, type Route, type Trace } from "./mesh/mesh-node.ts";
 import { Snapshot } from "./mesh/snapshot.ts";
+import { GlobalNames } from "./names.ts";
 import { ProcessDriver } from "./process-driver.ts";
 import { keepRenewed } from "./renewal.ts";
 import { Ways } from "./ways.ts";
@@ -118,6 +120,8 @@ export class MaculaNode implements AsyncDisposable {
   readonly #links: Links;
   readonly #erlang: ErlangNodes;
   readonly #mesh: MeshNode;
+  readonly #discovery: Discovery;
+  readonly #names: GlobalNames;
   readonly #ways: Ways;
   readonly #driver: ProcessDriver;
   readonly #events = new Emitter<MaculaNodeEvents>((thrown, event) => this.#onListenerThrew(thrown, event));
@@ -176,8 +180,25 @@ export class MaculaNode implements AsyncDisposable {
         logMembershipNews(log, news);
         this.#events.emit(news.type, news.member);
       },
-      onDirectory: () => {},
+      creation,
+      onNames: (news) => this.#names.onNews(news),
+      log,
     });
+    this.#discovery = new Discovery(
+      {
+        self: { name, nodeId: identity.nodeId, realm: configuration.realm },
+        address: endpoint.address,
+        bootstrap: configuration.bootstrap,
+        ...configuration.discovery,
+      },
+      {
+        found: (candidate) => this.#mesh.meet(candidate),
+        isReached: (candidate) => this.#mesh.knows(candidate),
+        log,
+        clock: monotonicNow,
+        random: systemRandom,
+      },
+    );
     this.#erlang = new ErlangNodes({
       name,
       creation,
@@ -212,6 +233,11 @@ export class MaculaNode implements AsyncDisposable {
       },
       (output) => this.#onProcessOutput(output),
     );
+    this.#names = new GlobalNames({
+      runtime: this.#driver.runtime,
+      request: (request) => this.#mesh.request(request),
+      nodeOf: (id) => (id === identity.nodeId ? name : this.#mesh.nameOf(id)),
+    });
   }
 
   /**
@@ -278,6 +304,7 @@ export class MaculaNode implements AsyncDisposable {
       await node.close();
       throw error;
     }
+    node.#discovery.start();
     log.info({ name, nodeId: node.nodeId, realm: node.realm, port: node.address.port }, "node.started");
     return node;
   }
@@ -419,8 +446,26 @@ export class MaculaNode implements AsyncDisposable {
     this.#open.unregister(name);
   }
 
-  whereis(name: string): Pid | undefined {
-    return this.#runtime.whereis(name);
+  /**
+   * The process that has the name: one registered at this node, or else globally.
+   * @throws MeshError (rejection) `LIMIT`, `TIMEOUT` when the directory does not answer.
+   */
+  async whereis(name: string): Promise<Pid | undefined> {
+    return this.#runtime.whereis(name) ?? (await this.#names.whereis(name));
+  }
+
+  /**
+   * Gives a process of this node a name that all nodes of the mesh find (docs/names.md). Should another node turn out to have
+   * given it away first (after a partition), the process gets `{global_name_conflict, Name}`.
+   * @throws MeshError (rejection) `NAME_TAKEN`, `NO_PROCESS`, `LIMIT`, `TIMEOUT`, `CLOSED`.
+   */
+  registerGlobalName(name: string, pid: Pid): Promise<void> {
+    return this.#names.register(name, pid);
+  }
+
+  /** @throws MeshError `NO_PROCESS` when this node has not registered it. */
+  unregisterGlobalName(name: string): void {
+    this.#names.unregister(name);
   }
 
   registered(): string[] {
@@ -516,8 +561,9 @@ export class MaculaNode implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#stopRenewal();
     // First the processes: their last signals still travel.
+    this.#names.close();
     this.#driver.close();
-    await this.#mesh.leave();
+    await Promise.all([this.#discovery.close(), this.#mesh.leave()]);
     await Promise.all([this.#erlang.close(), this.#mesh.close(), this.#links.close()]);
     await this.#carrier?.close();
     await this.#endpoint.close();
@@ -572,7 +618,7 @@ export class MaculaNode implements AsyncDisposable {
         logCrash(this.#log, output);
         break;
       case "message":
-        this.#events.emit("message", output.message);
+        if (!this.#names.onMessage(output.message)) this.#events.emit("message", output.message);
         break;
       default:
         output satisfies never;

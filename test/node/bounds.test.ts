@@ -43,7 +43,7 @@ test("a slow receiver holds the sender back, both sides stay within their bounds
   const sender = await start({ name: "sender@localhost:0" });
   const count = 100_000;
   const { begin, done } = slowReceiver(receiver, count);
-  const slow = receiver.whereis("slow") as Pid;
+  const slow = receiver.self.whereis("slow") as Pid;
   let most = 0;
   let waits = 0;
   const sent = run(sender, async (self) => {
@@ -76,7 +76,7 @@ test("a slow receiver holds back nobody but its senders", async () => {
   const receiver = await start({ name: "receiver@localhost:0" });
   const sender = await start({ name: "sender@localhost:0" });
   const { begin, done } = slowReceiver(receiver, 20_000);
-  const slow = receiver.whereis("slow") as Pid;
+  const slow = receiver.self.whereis("slow") as Pid;
   const pressing = run(sender, async (self) => {
     for (let index = 0; index < 20_000; index++) {
       if (!self.send(slow, tuple(index, new Uint8Array(1_000)))) await self.drained(slow);
@@ -105,7 +105,7 @@ test("a message of 16 MiB and a byte is LIMIT, payload_too_large, at its sender,
     },
     { name: "inbox" },
   );
-  const to = receiver.whereis("inbox") as Pid;
+  const to = receiver.self.whereis("inbox") as Pid;
   await run(sender, async (self) => {
     const limit = 16 * mebibyte;
     // What surrounds the bytes in the payload: found by the bound itself, which is exact.

@@ -39,8 +39,8 @@ test("a peer that asks and does not read the answers ends no service", async () 
     const raw = new RawErlang(socket, { role: "dialler", name: "raw@localhost:9", cookie: "crumb" });
     await raw.ready;
     socket.pause();
-    await expect.poll(() => node.whereis("net_kernel")).toBeDefined();
-    const asked = node.whereis("net_kernel");
+    await expect.poll(() => node.self.whereis("net_kernel")).toBeDefined();
+    const asked = node.self.whereis("net_kernel");
     const from = new Pid("raw@localhost:9", 1, 0, 7);
     const tag = new Uint8Array(1 << 20);
     const call = tuple(atom("$gen_call"), tuple(from, tag), tuple(atom("is_auth"), atom("raw@localhost:9")));
@@ -49,7 +49,7 @@ test("a peer that asks and does not read the answers ends no service", async () 
     const down = next(node, "nodeDown");
     for (let index = 0; index < 80; index++) raw.send(packet);
     expect(await down).toMatchObject({ node: "raw@localhost:9" });
-    expect(node.whereis("net_kernel")).toEqual(asked);
+    expect(node.self.whereis("net_kernel")).toEqual(asked);
   } finally {
     rmSync(home, { recursive: true, force: true });
   }

@@ -31,7 +31,7 @@ test("a server of another node is called, told and stopped", async () => {
   GenServer.cast(two, counter, 41);
   expect(await GenServer.call(two, counter, "next")).toBe(42);
   await GenServer.stop(two, counter, atom("shutdown"));
-  expect(one.whereis("counter")).toBeUndefined();
+  expect(one.self.whereis("counter")).toBeUndefined();
   await expect(GenServer.call(two, counter, "next")).rejects.toMatchObject({ code: "NO_PROCESS" });
 });
 

@@ -186,3 +186,41 @@ describe("traffic", () => {
     expect(linked()).toBe(true);
   });
 });
+
+describe("discovery and names", () => {
+  test("nodes find each other by bootstrap addresses, and go on trying until somebody is there", async () => {
+    const first = await start({ name: "first@localhost:0" });
+    const { port } = first.address;
+    await first.close();
+    const named = await start({ name: "named@localhost:0", bootstrap: [`first@localhost:${port}`] });
+    const bare = await start({ name: "bare@localhost:0", bootstrap: [`localhost:${port}`] });
+    expect(named.members().length + bare.members().length).toBe(2);
+    const again = await start({ name: `first@localhost:${port}`, port });
+    const all = [named, bare, again];
+    await until(all, () => all.every((node) => node.members().filter(isAlive).length === 3));
+  });
+
+  test("a name registered globally is found everywhere, and given up with its process", async () => {
+    const a = await start({ name: "a@localhost:0" });
+    const b = await start({ name: "b@localhost:0", bootstrap: [a.name] });
+    await until([a, b], () => reaches(a, b) && reaches(b, a));
+    const pid = a.spawn(async (self) => {
+      await self.receive();
+    });
+    await a.registerGlobalName("printer", pid);
+    expect(await b.whereis("printer")).toEqual(pid);
+    expect(await a.whereis("printer")).toEqual(pid);
+    const other = b.spawn(async (self) => {
+      await self.receive();
+    });
+    await expect(b.registerGlobalName("printer", other)).rejects.toMatchObject({ code: "NAME_TAKEN" });
+    a.send(pid, atom("stop"));
+    await expect.poll(() => b.whereis("printer"), { timeout: 20_000 }).toBeUndefined();
+    await b.registerGlobalName("printer", other);
+    expect(await a.whereis("printer")).toEqual(other);
+  });
+});
+
+function isAlive({ state }: { readonly state: string }): boolean {
+  return state === "alive";
+}

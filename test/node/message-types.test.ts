@@ -302,7 +302,7 @@ describe("0A GROUP_LEADER", () => {
       await self.receive(atom("speak"));
       await self.print("now at one\n");
     });
-    const leader = one.whereis("user") as Pid;
+    const leader = one.self.whereis("user") as Pid;
     one.setGroupLeader(leader, speaker);
     await run(one, async (self) => {
       const ref = self.monitor(speaker);

@@ -188,7 +188,7 @@ describeWithErlang("OTP between a stock Erlang node and a Macula node", () => {
     const pid = (await erlang.eval(
       'P = spawn(fun() -> receive {print, F} -> io:format("~ts", [<<"at the other">>]), F ! printed end end)',
     )) as Pid;
-    node.setGroupLeader(node.whereis("user") as Pid, pid);
+    node.setGroupLeader(node.self.whereis("user") as Pid, pid);
     const done = await run(node, async (self) => {
       self.send(pid, tuple(atom("print"), self.pid));
       return self.receive();

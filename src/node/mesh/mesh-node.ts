@@ -12,24 +12,46 @@ import {
   type MeshSetup,
   type TraceResult,
 } from "../../mesh/index.ts";
+import {
+  Names,
+  type NamesInput,
+  type NamesNews,
+  type NamesRequest,
+  resolveNamesOptions,
+} from "../../names/index.ts";
 import type { MembershipNews, MemberView } from "../../swim/index.ts";
 import { frameType } from "../../wire/index.ts";
 import { Deadlines } from "../links/deadlines.ts";
 import { FoundAnother, type Links } from "../links/index.ts";
 import type { MeshPort } from "../links/mesh-port.ts";
+import type { Log } from "../log.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** How often the event loop's delay is looked at. */
 const loopCheckMs = 1_000;
 const weighMs = 10_000;
 const saveMs = 30_000;
+/** Addresses of which something is kept, of each kind. */
+const addressesMax = 1_024;
+const lifeBytes = 4;
 
 export interface MeshNodeSetup extends MeshSetup {
   readonly links: Links;
   readonly clock: () => Instant;
+  /** Tells this life of the node from others. */
+  readonly creation: number;
   readonly snapshot: Snapshot | undefined;
   readonly onNews: (news: MembershipNews) => void;
-  readonly onDirectory: (output: DirectoryOutput) => void;
+  /** Answers to `request`. */
+  readonly onNames: (news: NamesNews) => void;
+  readonly log: Log;
+}
+
+/** Where somebody may be, and under which name, if that is known. */
+export interface Meeting {
+  readonly host: string;
+  readonly port: number;
+  readonly name?: string;
 }
 
 /** Why there is a link: to a neighbour on the ring, to shorten ways (or for traffic), or because the other end wants it. */
@@ -59,9 +81,14 @@ export class MeshNode implements MeshPort {
   readonly #setup: MeshNodeSetup;
   readonly #mesh: Mesh;
   readonly #links: Links;
-  readonly #deadlines: Deadlines<Mesh>;
+  readonly #names: Names;
+  readonly #deadlines: Deadlines<Mesh | Names>;
   readonly #timers: NodeJS.Timeout[];
   readonly #loopDelay: IntervalHistogram;
+  /** What is known of addresses: under which name somebody may be there, who was there, and that nobody was. */
+  readonly #nameAt = new Map<string, string>();
+  readonly #foundAt = new Map<string, NodeId>();
+  readonly #silent = new Map<string, true>();
   /** Dials under way, by whom or what they are for. */
   readonly #dialling = new Set<string>();
   readonly #traces = new Map<number, (result: TraceResult) => void>();
@@ -73,8 +100,16 @@ export class MeshNode implements MeshPort {
   constructor(setup: MeshNodeSetup) {
     this.#setup = setup;
     this.#links = setup.links;
-    this.#mesh = new Mesh(setup, setup.clock());
-    this.#deadlines = new Deadlines(setup.clock, () => this.tell({ type: "tick" }));
+    const metadata = withLife(setup.creation, setup.metadata);
+    this.#mesh = new Mesh({ ...setup, metadata }, setup.clock());
+    this.#names = new Names(
+      { ...setup, self: this.#mesh.id, life: setup.creation, lifeOf: (id) => this.#lifeOf(id) },
+      resolveNamesOptions(),
+    );
+    this.#deadlines = new Deadlines(setup.clock, (item) => {
+      if (item instanceof Names) this.#toNames({ type: "tick" });
+      else this.tell({ type: "tick" });
+    });
     this.#loopDelay = monitorEventLoopDelay({ resolution: 20 });
     this.#loopDelay.enable();
     this.#timers = [
@@ -89,7 +124,7 @@ export class MeshNode implements MeshPort {
 
   /** All members that are known, this node first, the dead and those that left included. */
   members(): MemberView[] {
-    return [this.#mesh.swim.self, ...this.#mesh.swim.members()];
+    return [this.#mesh.swim.self, ...this.#mesh.swim.members()].map(withoutLife);
   }
 
   /** For what shows the mesh to people. */
@@ -100,6 +135,25 @@ export class MeshNode implements MeshPort {
   /** An address where a member may be: `host:port`, or a node name. Tried once. */
   join(address: string): void {
     this.tell({ type: "join", address });
+  }
+
+  /** Somebody may be there: dials, once, and joins if it is a node of the realm. */
+  meet({ host, port, name }: Meeting): void {
+    const address = hostAndPort(host, port);
+    if (name !== undefined) this.#remember(this.#nameAt, address, name);
+    this.join(address);
+  }
+
+  /** Whether whoever is there is a living member, or this node itself. */
+  knows({ host, port, name }: Meeting): boolean {
+    if (name !== undefined) return this.#mesh.idOf(name) !== undefined;
+    const id = this.#foundAt.get(hostAndPort(host, port));
+    return id !== undefined && (id === this.#mesh.id || this.#lifeOf(id) !== undefined);
+  }
+
+  /** Of global names; `onNames` answers. */
+  request(request: NamesRequest): void {
+    this.#toNames(request);
   }
 
   /** How messages to each living member leave this node now. */
@@ -258,7 +312,7 @@ export class MeshNode implements MeshPort {
         sessions.onLost(output.to, output.token);
         break;
       case "directory":
-        this.#setup.onDirectory(output.output);
+        this.#onDirectory(output.output);
         break;
       case "traced":
         this.#traces.get(output.token)?.(output.result);
@@ -269,8 +323,35 @@ export class MeshNode implements MeshPort {
         break;
       default:
         if (output.type === "memberDown") sessions.onMemberDown(output.member.id);
-        this.#setup.onNews(output);
+        // It may hold names that this node has given to others, or the other way round.
+        else if (output.type !== "memberSuspect") this.#toNames({ type: "memberUp", id: output.member.id });
+        this.#setup.onNews({ ...output, member: withoutLife(output.member) });
     }
+  }
+
+  #onDirectory(output: DirectoryOutput): void {
+    if (output.type === "found" || output.type === "published") this.#toNames(output);
+    else if (output.type === "refused") {
+      const { input, error } = output;
+      if (input.type === "get" || input.type === "publish" || input.type === "withdraw")
+        this.#toNames({ type: "refused", input, error });
+    }
+  }
+
+  #toNames(input: NamesInput): void {
+    if (this.#closed) return;
+    this.#names.handle(input, this.#setup.clock());
+    for (let output = this.#names.poll(); output !== undefined; output = this.#names.poll()) {
+      if (output.type === "get" || output.type === "publish" || output.type === "withdraw")
+        this.tell({ type: "directory", input: output });
+      else this.#setup.onNames(output);
+    }
+    this.#deadlines.watch(this.#names);
+  }
+
+  #lifeOf(id: NodeId): number | undefined {
+    const member = this.#mesh.member(id);
+    return member?.state === "alive" || member?.state === "suspect" ? lifeOf(member) : undefined;
   }
 
   async #dial(id: NodeId | undefined, address: string): Promise<void> {
@@ -278,11 +359,15 @@ export class MeshNode implements MeshPort {
     if (this.#dialling.has(key)) return;
     this.#dialling.add(key);
     try {
-      const found = await this.#reach((id && this.nameOf(id)) ?? nameAt(address), hostOf(address));
+      const known = id && this.nameOf(id);
+      const found = await this.#reach(known ?? this.#nameAt.get(address) ?? nameAt(address), hostOf(address));
+      this.#silent.delete(address);
+      this.#remember(this.#foundAt, address, found);
       if (id === undefined || found === id) this.tell({ type: "reached", id: found, address });
       else this.tell({ type: "unreached", id, address });
     } catch (error) {
       if (!(error instanceof MeshError)) throw error;
+      this.#onSilent(address, error);
       this.tell({ type: "unreached", id, address });
     } finally {
       this.#dialling.delete(key);
@@ -295,8 +380,22 @@ export class MeshNode implements MeshPort {
       return await this.#links.dial(name, address);
     } catch (error) {
       if (!(error instanceof FoundAnother)) throw error;
+      if (error.found === this.#setup.name) this.#remember(this.#foundAt, address, this.#mesh.id);
+      if (error.found === this.#setup.name) throw error;
       return await this.#links.dial(error.found, address);
     }
+  }
+
+  /** Told once, until somebody answers there. */
+  #onSilent(address: string, error: MeshError): void {
+    if (this.#silent.has(address) || this.#foundAt.get(address) === this.#mesh.id) return;
+    this.#remember(this.#silent, address, true);
+    this.#setup.log.warn({ address, code: error.code, error: error.message }, "mesh.unreachable");
+  }
+
+  #remember<Value>(map: Map<string, Value>, address: string, value: Value): void {
+    if (!map.has(address) && map.size >= addressesMax) map.clear();
+    map.set(address, value);
   }
 
   #ask(target: NodeId): Promise<TraceResult> {
@@ -328,6 +427,27 @@ export class MeshNode implements MeshPort {
 function wayOf(id: NodeId, next: NodeId | undefined): Route["way"] {
   if (next === undefined) return "none";
   return next === id ? "link" : "mesh";
+}
+
+/** A member's metadata begin with its life, 4 bytes, before what its program says. */
+function withLife(life: number, metadata: Uint8Array = new Uint8Array(0)): Uint8Array {
+  const bytes = new Uint8Array(lifeBytes + metadata.length);
+  new DataView(bytes.buffer).setUint32(0, life);
+  bytes.set(metadata, lifeBytes);
+  return bytes;
+}
+
+function lifeOf({ metadata }: MemberView): number {
+  if (metadata.length < lifeBytes) return 0;
+  return new DataView(metadata.buffer, metadata.byteOffset).getUint32(0);
+}
+
+function withoutLife(member: MemberView): MemberView {
+  return { ...member, metadata: member.metadata.subarray(lifeBytes) };
+}
+
+function hostAndPort(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** The name to dial for an address: itself, if it is one, or that of nobody in particular. */
