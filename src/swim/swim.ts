@@ -356,6 +356,8 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
     if (member === undefined) return this.#meet(record, source, now);
     if (record.incarnation <= member.record.incarnation) {
       if (record.incarnation < member.record.incarnation) this.counters.stale++;
+      // Somebody tells of it who does not hold it for dead: it may be that it is we who were cut off.
+      else if (member.state === "dead") this.#dispute(member, now);
       return false;
     }
     this.#renew(member, record, source, now);

@@ -141,6 +141,18 @@ describe("Lifeguard", () => {
     expect(subject.news().at(-1)).toBe("memberDown alice");
   });
 
+  test("a member held for dead of which somebody tells is asked: it may be this node that was cut off", () => {
+    const subject = acquainted([alice, bob, carol, dave], { probeIntervalMs: 1e6, confirmers: 0 });
+    subject.gossip(bob, bob.accuse(alice));
+    subject.pass(5_000);
+    expect(subject.swim.member(alice.id)?.state).toBe("dead");
+    subject.pass(10_000);
+    expect(heads(subject.pass(1_000), "ping").filter(({ to }) => to === alice.id)).toEqual([]);
+    subject.gossip(carol, alice.record);
+    const [asked] = heads(subject.pass(1_000), "ping").filter(({ to }) => to === alice.id);
+    expect(asked?.news[0]?.kind).toBe("accusation");
+  });
+
   test("confirmations shorten it to 2 s", () => {
     const subject = acquainted([alice, bob, carol, dave, new Person("erin")], {
       probeIntervalMs: 1e6,
