@@ -14,6 +14,7 @@ import {
   encodeFailure,
   encodePacket,
 } from "../src/routing/index.ts";
+import { decodeGreeting, decodeSessionMessage, encodeGreeting } from "../src/session/index.ts";
 import { standInCrypto } from "../src/sim/index.ts";
 
 const { publicPoint } = sealCrypto(identityCrypto.generateKeyPair().privateKey);
@@ -65,6 +66,22 @@ const codecs: readonly Codec[] = [
         sealed: random.bytes(16 + random.integer(60)),
       }),
     again: (bytes) => encodeChannelPacket(decodeChannelPacket(bytes)),
+  },
+  {
+    name: "session",
+    valid: (random) =>
+      encodeGreeting({
+        mine: 1 + random.integer(1_000),
+        yours: random.u32(),
+        ended: random.u32(),
+        creation: random.u32(),
+      }),
+    again: (bytes) => encodeGreeting(decodeGreeting(bytes)),
+  },
+  {
+    name: "session message",
+    valid: (random) => encodeGreeting({ mine: 1 + random.integer(1_000), yours: 0, ended: 0, creation: 1 }),
+    again: (bytes) => void decodeSessionMessage(bytes),
   },
   {
     name: "lookup",

@@ -1,4 +1,3 @@
-import type { Position } from "../base/id-space.ts";
 import type { NodeId } from "../base/node-id.ts";
 import type { KademliaInput, KademliaOutput } from "../kademlia/index.ts";
 import type { ChannelsOutput } from "../routing/index.ts";
@@ -80,5 +79,3 @@ export type MeshOutput =
   | { readonly type: "lost"; readonly to: NodeId; readonly token: number }
   | { readonly type: "directory"; readonly output: DirectoryOutput }
   | { readonly type: "traced"; readonly token: number; readonly result: TraceResult };
-
-export type { Position };

@@ -1,2 +1,2 @@
-export { decodeGreeting, decodeSessionMessage, encodeGreeting, sessionHeaderBytes } from "./messages.ts";
+export { decodeGreeting, decodeSessionMessage, encodeGreeting } from "./messages.ts";
 export { Session, type SessionInput, type SessionOutput } from "./session.ts";

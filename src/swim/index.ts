@@ -1,8 +1,8 @@
 export type { RememberedMember } from "./address-book.ts";
-export type { MemberState, MemberView } from "./member.ts";
+export type { MemberView } from "./member.ts";
 export type { MembershipNews, SwimInput, SwimOutput } from "./messages.ts";
 export type { SwimOptions } from "./options.ts";
 export { decodePacket } from "./packet.ts";
 export { RecordCache } from "./record.ts";
-export { Swim, type SwimSetup } from "./swim.ts";
+export { Swim } from "./swim.ts";
 export { decodeSync } from "./sync-messages.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { atom, Pid, type Term, Tuple, tuple } from "../../src/etf/index.ts";
+import { atom, type Pid, type Term, type Tuple, tuple } from "../../src/etf/index.ts";
 import type { MaculaNode } from "../../src/node/macula-node.ts";
 import type { Self } from "../../src/process/index.ts";
 import { withSelf } from "../../src/process/index.ts";
