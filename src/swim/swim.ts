@@ -15,7 +15,14 @@ import type { MembershipNews, SwimCounters, SwimInput, SwimOutput } from "./mess
 import { type ResolvedSwimOptions, resolveSwimOptions, type SwimOptions } from "./options.ts";
 import { decodePacket, type NewsItem, type Packet } from "./packet.ts";
 import { Prober } from "./prober.ts";
-import { type MemberContent, type MemberRecord, RecordCache, signRecord } from "./record.ts";
+import {
+  isNewer,
+  type MemberContent,
+  type MemberRecord,
+  RecordCache,
+  signRecord,
+  versionOf,
+} from "./record.ts";
 import { Synchroniser } from "./synchroniser.ts";
 import { Table } from "./table.ts";
 
@@ -134,7 +141,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
       gossip: () => this.#gossip,
       ask: (member) => this.#gossip.send(member.record.id, { kind: "ping", sequence: 0 }),
       probe: (member, at) => this.#prober.start(member, at),
-      refuteOwn: (incarnation, at) => this.#refuteOwn(incarnation, at),
+      refuteOwn: (at) => this.#refuteOwn(at),
       gone: (member, at) => this.#remember(member, at),
       emit: (type, member) => this.#emit(type, member),
     });
@@ -149,7 +156,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
         this.#outputs.push({ type: "wantLink", ...(peer === undefined ? {} : { peer }), address }),
       dropLink: (peer) => this.#outputs.push({ type: "dropLink", peer }),
       applyRecord: (bytes, from, at) => this.#onRecord(bytes, { type: "exchange", from }, at),
-      contradicted: (incarnation, at) => this.#overtake(incarnation, {}, at),
+      contradicted: (at) => this.#overtake(this.#own.incarnation, {}, at),
       dispute: (member, at) => this.#dispute(member, at),
     });
     for (const member of setup.remembered ?? []) {
@@ -348,12 +355,19 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
     }
     const member = this.#table.get(record.id);
     if (member === undefined) return this.#meet(record, source, now);
-    if (record.incarnation <= member.record.incarnation) {
-      if (record.incarnation < member.record.incarnation) this.counters.stale++;
+    if (!isNewer(versionOf(record), versionOf(member.record))) {
+      if (record.fingerprint[0] !== member.record.fingerprint[0]) this.#onOldRecord(record, member, source);
       return false;
     }
     this.#renew(member, record, source, now);
     return true;
+  }
+
+  /** Whoever shows an older record of itself is in a new life, and gets what it said last: only that proves it to it. */
+  #onOldRecord(record: MemberRecord, member: Member, { type, from }: Source): void {
+    this.counters.stale++;
+    if (type === "gossip" && from === record.id)
+      this.#gossip.send(from, { kind: "gossip" }, member.record.bytes);
   }
 
   #meet(record: MemberRecord, source: Source, now: Instant): boolean {
@@ -400,11 +414,11 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
 
   // This node itself
 
-  #refuteOwn(incarnation: number, now: Instant): void {
+  #refuteOwn(now: Instant): void {
     if (this.#own.hasLeft) return;
     // That others do not hear us may be for a reason of our own.
     this.#health.note(1);
-    this.#overtake(incarnation, {}, now);
+    this.#overtake(this.#own.incarnation, {}, now);
   }
 
   #chargeAgainst(id: NodeId): NewsItem | undefined {

@@ -5,7 +5,7 @@ import { after, earliest, type Instant } from "../base/time.ts";
 import type { Member } from "./member.ts";
 import type { SwimCounters } from "./messages.ts";
 import type { ResolvedSwimOptions } from "./options.ts";
-import type { MemberRecord } from "./record.ts";
+import { isNewer, type MemberRecord, versionOf } from "./record.ts";
 import { decodeSync, encodeSync, type ListEntry, type SyncMessage } from "./sync-messages.ts";
 import type { Table } from "./table.ts";
 
@@ -21,8 +21,8 @@ export interface SyncSurroundings {
   dropLink(peer: NodeId): void;
   /** True when it was news. */
   applyRecord(bytes: Uint8Array, from: NodeId, now: Instant): boolean;
-  /** Others know a record of this node that is as new as its own or newer, or hold it for dead. */
-  contradicted(incarnation: number, now: Instant): void;
+  /** Others know another record of this node that is as new as its own, or hold it for dead. */
+  contradicted(now: Instant): void;
   /** One of two tables holds it for dead and the other does not: find out. */
   dispute(member: Member, now: Instant): void;
 }
@@ -199,27 +199,32 @@ export class Synchroniser {
         wanted.push(entry.id);
       } else {
         lacking.delete(member);
-        const { incarnation } = member.record;
-        if (entry.incarnation > incarnation) wanted.push(entry.id);
-        else if (entry.incarnation < incarnation) sent.push(member.record);
+        const version = versionOf(member.record);
+        if (isNewer(entry, version)) wanted.push(entry.id);
+        else if (isNewer(version, entry)) sent.push(member.record);
         else if ((entry.state === "dead") !== (member.state === "dead")) {
           disputed.push(entry.id);
           this.#around.dispute(member, now);
         }
       }
     }
-    this.#compareOwn(ownEntry, sent, now);
+    this.#compareOwn(ownEntry, sent, wanted, now);
     for (const { record } of lacking) sent.push(record);
     this.#sendRecords(from, sent, false);
     this.#send(from, { kind: "wants", wanted, disputed });
   }
 
-  #compareOwn(entry: ListEntry | undefined, sent: MemberRecord[], now: Instant): void {
+  #compareOwn(entry: ListEntry | undefined, sent: MemberRecord[], wanted: NodeId[], now: Instant): void {
     const own = this.#around.own();
-    if (entry !== undefined && entry.incarnation >= own.incarnation) {
-      const isTheSame = entry.incarnation === own.incarnation && entry.fingerprint === own.fingerprint[0];
+    if (entry !== undefined && entry.incarnation > own.incarnation) {
+      // Of an earlier life, if it is true. Threat: whoever believed it could be led to the end of all incarnations.
+      wanted.push(own.id);
+      return;
+    }
+    if (entry?.incarnation === own.incarnation) {
+      const isTheSame = entry.fingerprint === own.fingerprint[0];
       if (isTheSame && (entry.state === "alive" || own.hasLeft)) return;
-      this.#around.contradicted(entry.incarnation, now);
+      this.#around.contradicted(now);
     }
     sent.push(this.#around.own());
   }
