@@ -91,6 +91,8 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
   readonly #timers = new Timers<TimerName>();
   readonly #outputs = new Queue<SwimOutput>();
   #own: MemberRecord;
+  /** No address is tried before. */
+  #retryFrom: Instant;
 
   constructor(setup: SwimSetup, now: Instant) {
     const options = resolveSwimOptions(setup.options);
@@ -109,7 +111,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
       hasLeft: false,
     });
     this.id = this.#own.id;
-    this.#table = new Table(options.membersMax, random);
+    this.#table = new Table(options.membersMax, random, (member) => this.#emit("memberDown", member));
     this.#book = new AddressBook(options.addressesMax);
     this.#health = new LocalHealth(options.healthMax);
     const table = this.#table;
@@ -159,9 +161,12 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
       contradicted: (at) => this.#overtake(this.#own.incarnation, {}, at),
       dispute: (member, at) => this.#dispute(member, at),
     });
-    for (const member of setup.remembered ?? []) {
-      if (member.id !== this.id) this.#book.add(member, now, now);
-    }
+    const remembered = setup.remembered ?? [];
+    this.#book.addRemembered(
+      remembered.filter(({ id }) => id !== this.id),
+      now,
+    );
+    this.#retryFrom = now;
     // Nodes that start together do not probe together.
     this.#timers.set("round", after(now, options.probeIntervalMs * random.float()));
     this.#sync.start(now);
@@ -203,7 +208,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
   remembered(): RememberedMember[] {
     const living: RememberedMember[] = [];
     for (const { record, isLiving } of this.#table.members()) {
-      if (isLiving) living.push({ id: record.id, address: record.address });
+      if (isLiving) living.push({ id: record.id, name: record.name, address: record.address });
     }
     return [...living, ...this.#book.remembered()];
   }
@@ -490,23 +495,24 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
   }
 
   /** It is dead to this node: an address to try again. */
-  #remember({ record }: Member, now: Instant): void {
-    this.#book.add(record, after(now, retryDelayMs(0)), now);
+  #remember({ record, introducer }: Member, now: Instant): void {
+    const wasHeard = introducer === undefined;
+    this.#book.add({ ...record, wasHeard }, after(now, retryDelayMs(0)), now);
     this.#arrangeRetry(now);
   }
 
   #arrangeRetry(now: Instant): void {
     const due = this.#book.deadline();
-    if (due === undefined || this.#own.hasLeft || this.#timers.has("retry")) return;
-    this.#timers.set("retry", due > now ? due : now);
+    if (due === undefined || this.#own.hasLeft) return;
+    const soonest = this.#retryFrom > now ? this.#retryFrom : now;
+    this.#timers.set("retry", due > soonest ? due : soonest);
   }
 
   #retry(now: Instant): void {
     const gone = this.#book.take(now);
     if (gone !== undefined) this.#sync.exchangeWith(gone, now);
-    const due = this.#book.deadline();
-    const next = after(now, this.#options.retryGapMs);
-    if (due !== undefined) this.#timers.set("retry", due > next ? due : next);
+    this.#retryFrom = after(now, this.#options.retryGapMs);
+    this.#arrangeRetry(now);
   }
 
   /** Finds out about a member that one table holds for dead and another does not. */

@@ -186,7 +186,7 @@ describe("a liar", () => {
 
 describe("bounds", () => {
   test("100,000 bogus members of one peer push out nobody but each other", () => {
-    const table = new Table(1_000, seededRandom(1));
+    const table = new Table(1_000, seededRandom(1), () => {});
     const honest = Array.from({ length: 300 }, (_, number) => invented(number));
     for (const [index, record] of honest.entries()) {
       const member = table.add(record, index % 2 === 0 ? alice.id : bob.id);
@@ -212,7 +212,7 @@ describe("bounds", () => {
   });
 
   test("the dead make room first, the one gone longest before the others", () => {
-    const table = new Table(3, seededRandom(1));
+    const table = new Table(3, seededRandom(1), () => {});
     const [one, two, three, four] = [1, 2, 3, 4].map(invented) as [
       MemberRecord,
       MemberRecord,
@@ -262,7 +262,7 @@ describe("bounds", () => {
   test("addresses to try again are bounded, and the one gone longest makes room", () => {
     const book = new AddressBook(2);
     for (const person of [alice, bob, mallory]) {
-      book.add({ id: person.id, address: "a:1" }, at(0), at(0));
+      book.add({ id: person.id, name: "a@a:1", address: "a:1", wasHeard: true }, at(0), at(0));
     }
     expect(book.remembered().map(({ id }) => id)).toEqual([bob.id, mallory.id]);
   });

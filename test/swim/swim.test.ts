@@ -354,8 +354,8 @@ describe("exchanges", () => {
     const last = acquainted([alice, bob]);
     const remembered = last.swim.remembered();
     expect(JSON.parse(JSON.stringify(remembered))).toEqual([
-      { id: alice.id, address: "alice.example:4433" },
-      { id: bob.id, address: "bob.example:4433" },
+      { id: alice.id, name: "alice@host:4433", address: "alice.example:4433" },
+      { id: bob.id, name: "bob@host:4433", address: "bob.example:4433" },
     ]);
   });
 });
