@@ -40,8 +40,8 @@ export class Gossip {
     return this.#news.has(subject);
   }
 
-  record(subject: NodeId, bytes: Uint8Array, now: Instant): void {
-    this.#news.putRecord(subject, bytes);
+  record(subject: NodeId, bytes: Uint8Array, now: Instant, isStranger = false): void {
+    this.#news.putRecord(subject, bytes, isStranger);
     this.#arrange(now);
   }
 

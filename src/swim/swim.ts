@@ -385,7 +385,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
     }
     if (source.from === record.id) this.#table.confirm(member);
     this.#book.delete(record.id);
-    this.#pass(record, source, now);
+    this.#pass(record, source, now, source.from !== record.id);
     this.#emit("memberUp", member);
     return true;
   }
@@ -409,12 +409,12 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
    * Passes a record on. Not one that came in an exchange, unless the other side came with it: a newcomer would repeat to all
    * what all have told it, and what is news to many spreads from exchange to exchange.
    */
-  #pass(record: MemberRecord, source: Source, now: Instant): void {
+  #pass(record: MemberRecord, source: Source, now: Instant, isStranger = false): void {
     if (source.type === "exchange" && source.from !== record.id) {
       this.#gossip.forget(record.id);
       return;
     }
-    this.#gossip.record(record.id, record.bytes, now);
+    this.#gossip.record(record.id, record.bytes, now, isStranger);
   }
 
   // This node itself

@@ -95,6 +95,8 @@ describe("addresses", () => {
     for (const person of [alice, bob, carol]) subject.gossip(person, person.sign({ incarnation: 0 }));
     subject.gossip(carol, carol.accuse(alice));
     subject.pass(86_400_000);
+    // They have not answered for a day either, but come back.
+    for (const person of [bob, carol]) subject.gossip(person, person.sign({ incarnation: 1_000 }));
     subject.gossip(carol, carol.accuse(bob));
     subject.pass(5_500);
     expect(subject.swim.member(bob.id)?.state).toBe("dead");
