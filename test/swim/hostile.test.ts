@@ -173,14 +173,21 @@ describe("a liar", () => {
   });
 
   test("cannot have this node ask strangers, or more than its bound at a time", () => {
-    const subject = acquainted([alice, mallory], { relaysMax: 4 });
-    const stranger = subject.hear(mallory, { kind: "pingRequest", sequence: 1, target: bob.id });
+    const subject = acquainted([alice, bob, mallory], { relaysMax: 8 });
+    const carol = new Person("carol");
+    const stranger = subject.hear(mallory, { kind: "pingRequest", sequence: 1, target: carol.id });
     expect(stranger.map(({ to, head }) => [to, head.kind])).toEqual([[mallory.id, "nack"]]);
     const pings = Array.from({ length: 10 }, (_, sequence) =>
       subject.hear(mallory, { kind: "pingRequest", sequence, target: alice.id }),
     ).flat();
-    expect(pings.filter(({ to }) => to === alice.id)).toHaveLength(4);
-    expect(subject.swim.counters.uninvited).toBe(6);
+    expect(pings.filter(({ to }) => to === alice.id)).toHaveLength(1);
+    expect(subject.swim.counters.uninvited).toBe(9);
+    // Which leaves room for the requests of others, and is over when the question is.
+    const others = subject.hear(bob, { kind: "pingRequest", sequence: 1, target: alice.id });
+    expect(others.filter(({ to }) => to === alice.id)).toHaveLength(1);
+    subject.pass(300);
+    const again = subject.hear(mallory, { kind: "pingRequest", sequence: 1, target: alice.id });
+    expect(again.filter(({ to }) => to === alice.id)).toHaveLength(1);
   });
 });
 
