@@ -44,7 +44,7 @@ export class RecordStore {
 
   put(record: DirectoryRecord, via: NodeId, until: Instant): StoreResult {
     const records = this.#byKey.get(record.key) ?? new Map<string, Entry>();
-    const name = `${record.kind} ${record.owner}`;
+    const name = nameOf(record);
     const before = records.get(name);
     if (before !== undefined) {
       if (supersedes(before.record, record)) return "older";
@@ -69,6 +69,12 @@ export class RecordStore {
     this.#perPeer.add(via, 1);
     this.#size++;
     return "stored";
+  }
+
+  /** What is kept in place of an older `record`. */
+  newer(record: DirectoryRecord): DirectoryRecord | undefined {
+    const kept = this.#byKey.get(record.key)?.get(nameOf(record))?.record;
+    return kept !== undefined && supersedes(kept, record) ? kept : undefined;
   }
 
   /** All under `key`, in the order of their owners' first appearance. */
@@ -109,6 +115,10 @@ export class RecordStore {
     this.#perPeer.add(entry.via, -1);
     this.#size--;
   }
+}
+
+function nameOf({ kind, owner }: DirectoryRecord): string {
+  return `${kind} ${owner}`;
 }
 
 class Counts {
