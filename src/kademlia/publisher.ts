@@ -27,7 +27,7 @@ export interface PublisherSurroundings {
   readonly crypto: CoreCrypto;
   readonly random: Random;
   readonly lookups: Lookups;
-  wallClock(now: Instant): number;
+  readonly wallClock: (now: Instant) => number;
   /** The nodes nearest to its key were found: they should have it. */
   found(record: DirectoryRecord, walk: Walk, now: Instant): void;
 }
@@ -130,8 +130,8 @@ export class Publisher {
   }
 
   #sign(own: Own, now: Instant): DirectoryRecord {
-    const { publicKey, crypto, wallClock } = this.#around;
-    const issuedMs = Math.floor(wallClock(now));
+    const { publicKey, crypto } = this.#around;
+    const issuedMs = Math.floor(this.#around.wallClock(now));
     // The clock was set back: by its time alone, what is signed now would be older than what was signed before.
     if (issuedMs < own.issuedMs) own.sequence++;
     own.issuedMs = issuedMs;

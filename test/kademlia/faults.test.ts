@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { compareDistance } from "../../src/base/id-space.ts";
-import { type NodeId, nodeIdFromBytes } from "../../src/base/node-id.ts";
+import { nodeIdFromBytes } from "../../src/base/node-id.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { utf8 } from "../../src/base/text.ts";
 import {
@@ -141,7 +141,7 @@ describe("a node that answers slowly", () => {
   test("with one more record each time does not hold a lookup up for longer than it may last", () => {
     const network = new Network(30, 7, { lookupTimeoutMs: 30_000 });
     const [victim, liar] = network.nodes as [NetworkNode, NetworkNode];
-    const key = liar.id as NodeId;
+    const key = liar.id;
     const pages = Array.from({ length: 200 }, (_, kind) => {
       const claim = {
         kind,
