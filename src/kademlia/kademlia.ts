@@ -73,13 +73,13 @@ export interface KademliaSetup {
   readonly random: Random;
   /** Milliseconds since 1970 at `now`: records expire by it. */
   readonly wallClock: (now: Instant) => number;
-  /** Whether there is such a living member: one to be asked. Threat: anybody can make up ids. */
+  /** Whether there is such a living member, one to be asked: `Swim.isMember`. Threat: anybody can make up ids. */
   readonly isMember: (id: NodeId) => boolean;
   /**
-   * Whether records of this node count: of members, and for a while of those that died. Who is on the other side of a
+   * Whether records of this node count, `Swim.isKnown`: of members, and for a while of those that died. Who is on the other side of a
    * partition has not withdrawn anything. Threat: anybody can make up keys to own records with.
    */
-  readonly isKnown: (id: NodeId) => boolean;
+  readonly isKnown: (id: NodeId, now: Instant) => boolean;
 }
 
 const sweepMs = 10_000;
@@ -117,7 +117,7 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
       random,
       buckets,
       send: (to, message) => this.#send(to, message),
-      kept: (target, now) => this.#store.get(target, now),
+      kept: (target, now) => this.#store.get(target, now).filter(({ owner }) => this.#counts(owner, now)),
     });
     this.#publisher = new Publisher({
       ...setup,
@@ -357,13 +357,17 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
   #readCurrent(bytes: Uint8Array, now: Instant): DirectoryRecord | undefined {
     const record = this.#read(bytes);
     if (record === undefined) return undefined;
-    if (record.owner !== this.#setup.self && !this.#setup.isKnown(record.owner)) {
+    if (!this.#counts(record.owner, now)) {
       this.#counters.strangers++;
       return undefined;
     }
     if (this.#remaining(record, now) > 0) return record;
     this.#counters.expired++;
     return undefined;
+  }
+
+  #counts(owner: NodeId, now: Instant): boolean {
+    return owner === this.#setup.self || this.#setup.isKnown(owner, now);
   }
 
   /** How long the record lasts yet, by our clock and with what it may be wrong; negative when it is from the future. */

@@ -55,6 +55,8 @@ type TimerName = "round" | "retry" | "disputes" | "farewell";
 const disputesPerTurn = 25;
 const disputeGapMs = 100;
 const disputesMax = 4_096;
+/** How long the records of a member in the directory outlive it. */
+const knownAfterDeathMs = 600_000;
 /** Longest time for a farewell, also where nobody listens. */
 const farewellMaxMs = 2_000;
 
@@ -202,6 +204,21 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
   member(id: NodeId): MemberView | undefined {
     const member = this.#table.get(id);
     return member === undefined ? undefined : viewOf(member);
+  }
+
+  /** Whether it is a living member, this node itself included. */
+  isMember(id: NodeId): boolean {
+    return id === this.id || this.#table.get(id)?.isLiving === true;
+  }
+
+  /**
+   * Whether what this node signed still counts: it is a living member, or has died less than ten minutes ago. It may be
+   * on the other side of a partition, or come back; who has left has withdrawn what it said.
+   */
+  isKnown(id: NodeId, now: Instant): boolean {
+    if (this.isMember(id)) return true;
+    const deadSince = this.#table.get(id)?.deadSince;
+    return deadSince !== undefined && now - deadSince < knownAfterDeathMs;
   }
 
   /** Where others are or were: worth keeping over a restart, and given to the next life as `remembered`. */
@@ -393,6 +410,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
   #renew(member: Member, record: MemberRecord, source: Source, now: Instant): void {
     const { record: old, state } = member;
     this.#judge.refute(member, now);
+    member.deadSince = undefined;
     this.#table.setRecord(member, record);
     this.#table.setState(member, record.hasLeft ? "left" : "alive");
     this.#pass(record, source, now);
@@ -495,8 +513,10 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
   }
 
   /** It is dead to this node: an address to try again. */
-  #remember({ record, introducer }: Member, now: Instant): void {
+  #remember(member: Member, now: Instant): void {
+    const { record, introducer } = member;
     const wasHeard = introducer === undefined;
+    member.deadSince = now;
     this.#book.add({ ...record, wasHeard }, after(now, retryDelayMs(0)), now);
     this.#arrangeRetry(now);
   }

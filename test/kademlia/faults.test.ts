@@ -168,3 +168,21 @@ describe("a node that answers slowly", () => {
     expect(victim.kademlia.sizes.lookups).toBe(0);
   });
 });
+
+describe("an owner that has just died, or is on the other side of a partition", () => {
+  test("is found for as long as it is known, and is asked nothing", () => {
+    const network = new Network(40, 8);
+    const [owner, reader] = network.nodes as [NetworkNode, NetworkNode];
+    const key = owner.id;
+    network.publish(owner, key, utf8("here"));
+    owner.alive = false;
+    network.dead.set(owner.id, network.now + 600_000);
+    for (const node of network.nodes) network.tell(node, { type: "memberDown", id: owner.id });
+    const startedAt = network.now;
+    expect(texts(network.get(reader, key))).toEqual(["here"]);
+    expect(network.now - startedAt).toBeLessThan(2_000);
+    network.run(600_000);
+    expect(network.get(reader, key)).toEqual([]);
+    expect(reader.kademlia.counters.strangers).toBeGreaterThan(0);
+  });
+});

@@ -45,6 +45,8 @@ export class Network {
         input: KademliaInput,
       ) => { to: NodeId; payload: Uint8Array; afterMs?: number } | undefined)
     | undefined;
+  /** Nodes that are no members any more, and until when they are known. */
+  readonly dead = new Map<NodeId, number>();
   readonly #byId = new Map<NodeId, NetworkNode>();
   readonly #options: Required<KademliaOptions>;
   readonly #queue = new Queue<{ readonly due: number; readonly to: NodeId; readonly input: KademliaInput }>();
@@ -176,8 +178,8 @@ export class Network {
         crypto: node.crypto,
         random: seededRandom(this.random.u32()),
         wallClock: (now) => 1_700_000_000_000 + node.clockMs + now,
-        isMember: (each) => this.#byId.has(each),
-        isKnown: (each) => this.#byId.has(each),
+        isMember: (each) => this.#byId.has(each) && !this.dead.has(each),
+        isKnown: (each, now) => this.#byId.has(each) && now < (this.dead.get(each) ?? Infinity),
       },
       this.#options,
     );
