@@ -15,7 +15,8 @@ import { type ResolvedSwimOptions, resolveSwimOptions, type SwimOptions } from "
 import { OwnRecord } from "./own-record.ts";
 import { decodePacket, type NewsItem, type Packet } from "./packet.ts";
 import { Prober } from "./prober.ts";
-import { isNewer, type MemberRecord, RecordCache, versionOf } from "./record.ts";
+import { type MemberRecord, RecordCache } from "./record.ts";
+import { Registrar } from "./registrar.ts";
 import { Synchroniser } from "./synchroniser.ts";
 import { Table } from "./table.ts";
 
@@ -34,12 +35,6 @@ export interface SwimSetup {
   readonly options?: SwimOptions;
   /** Records known to be genuine; nodes in one program may share it. */
   readonly records?: RecordCache;
-}
-
-/** How a record came here. */
-interface Source {
-  readonly type: "gossip" | "exchange";
-  readonly from: NodeId;
 }
 
 /**
@@ -61,8 +56,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
   };
   readonly #options: ResolvedSwimOptions;
   readonly #random: Random;
-  readonly #crypto: CoreCrypto;
-  readonly #records: RecordCache;
+  readonly #registrar: Registrar;
   readonly #table: Table;
   readonly #gossip: Gossip;
   readonly #judge: Judge;
@@ -79,16 +73,14 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
     const options = resolveSwimOptions(setup.options);
     const { crypto, random } = setup;
     this.#options = options;
-    this.#crypto = crypto;
     this.#random = random;
-    this.#records = setup.records ?? new RecordCache(2 * options.membersMax);
     const { name, address, metadata = new Uint8Array() } = setup;
     this.#own = new OwnRecord(
       { name, address, metadata },
       {
         publicKey: setup.publicKey,
         crypto,
-        tell: (record, at) => this.#pass(record, { type: "gossip", from: this.id }, at),
+        tell: (record, at) => this.#gossip.record(record.id, record.bytes, at),
         isTold: () => !this.#gossip.has(this.id),
       },
     );
@@ -138,7 +130,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
       wantLink: (peer, address) =>
         this.#outputs.push({ type: "wantLink", ...(peer === undefined ? {} : { peer }), address }),
       dropLink: (peer) => this.#outputs.push({ type: "dropLink", peer }),
-      applyRecord: (bytes, from, at) => this.#onRecord(bytes, { type: "exchange", from }, at),
+      applyRecord: (bytes, from, at) => this.#registrar.take(bytes, { type: "exchange", from }, at),
       contradicted: (at) => this.#own.renew(at),
       dispute: (member, at) => this.#absent.dispute(member, at),
     });
@@ -152,6 +144,17 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
       (setup.remembered ?? []).filter(({ id }) => id !== this.id),
       now,
     );
+    this.#registrar = new Registrar({
+      records: setup.records ?? new RecordCache(2 * options.membersMax),
+      crypto,
+      counters: this.counters,
+      table,
+      gossip: this.#gossip,
+      judge: this.#judge,
+      absent: this.#absent,
+      own: this.#own,
+      emit: (type, member) => this.#emit(type, member),
+    });
     this.#begin(now);
   }
 
@@ -298,7 +301,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
     // What comes with a ping is read before it is answered, so that the answer can refute what it says of us.
     const before = this.#own.record;
     for (const { kind, bytes } of packet.news) {
-      if (kind === "record") this.#onRecord(bytes, { type: "gossip", from }, now);
+      if (kind === "record") this.#registrar.take(bytes, { type: "gossip", from }, now);
       else this.#judge.onAccusation(bytes, now);
     }
     const { head } = packet;
@@ -323,82 +326,6 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
       default:
         head satisfies never;
     }
-  }
-
-  // Records
-
-  /** True when it was news. */
-  #onRecord(bytes: Uint8Array, source: Source, now: Instant): boolean {
-    const record = this.#records.read(bytes, this.#crypto);
-    if (typeof record === "string") {
-      this.counters[record]++;
-      return false;
-    }
-    if (record.id === this.id) {
-      // Signed by us, but not by this life of ours: what others will believe must be newer.
-      const own = this.#own.record;
-      if (record.incarnation >= own.incarnation && record.fingerprint[0] !== own.fingerprint[0])
-        this.#own.renew(now, {}, record.incarnation);
-      return false;
-    }
-    const member = this.#table.get(record.id);
-    if (member === undefined) return this.#meet(record, source, now);
-    if (!isNewer(versionOf(record), versionOf(member.record))) {
-      if (record.fingerprint[0] !== member.record.fingerprint[0]) this.#onOldRecord(record, member, source);
-      return false;
-    }
-    this.#renew(member, record, source, now);
-    return true;
-  }
-
-  /** Whoever shows an older record of itself is in a new life, and gets what it said last: only that proves it to it. */
-  #onOldRecord(record: MemberRecord, member: Member, { type, from }: Source): void {
-    this.counters.stale++;
-    if (type === "gossip" && from === record.id)
-      this.#gossip.send(from, { kind: "gossip" }, member.record.bytes);
-  }
-
-  #meet(record: MemberRecord, source: Source, now: Instant): boolean {
-    // Somebody's farewell, whom we never met.
-    if (record.hasLeft) return false;
-    const member = this.#table.add(record, source.from);
-    if (member === undefined) {
-      this.counters.refused++;
-      return false;
-    }
-    if (source.from === record.id) this.#table.confirm(member);
-    this.#absent.delete(record.id);
-    this.#pass(record, source, now, source.from !== record.id);
-    this.#emit("memberUp", member);
-    return true;
-  }
-
-  #renew(member: Member, record: MemberRecord, source: Source, now: Instant): void {
-    const { record: old, state } = member;
-    this.#judge.refute(member, now);
-    member.deadSince = undefined;
-    this.#table.setRecord(member, record);
-    this.#table.setState(member, record.hasLeft ? "left" : "alive");
-    this.#pass(record, source, now);
-    if (record.hasLeft) {
-      this.#absent.delete(record.id);
-      if (state === "alive" || state === "suspect") this.#emit("memberDown", member);
-    } else if (state === "dead" || state === "left") {
-      this.#absent.delete(record.id);
-      this.#emit("memberUp", member);
-    } else if (state === "suspect" || !saysTheSame(old, record)) this.#emit("memberChanged", member);
-  }
-
-  /**
-   * Passes a record on. Not one that came in an exchange, unless the other side came with it: a newcomer would repeat to all
-   * what all have told it, and what is news to many spreads from exchange to exchange.
-   */
-  #pass(record: MemberRecord, source: Source, now: Instant, isStranger = false): void {
-    if (source.type === "exchange" && source.from !== record.id) {
-      this.#gossip.forget(record.id);
-      return;
-    }
-    this.#gossip.record(record.id, record.bytes, now, isStranger);
   }
 
   // This node itself
@@ -442,7 +369,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
     this.#heard(peer);
     // A newcomer: whoever it meets will tell of it, and so does it.
     if (this.#table.get(peer) === undefined && !this.#gossip.has(this.id))
-      this.#pass(this.#own.record, { type: "gossip", from: this.id }, now);
+      this.#gossip.record(this.id, this.#own.record.bytes, now);
     this.#sync.onLinkUp(peer, address, now);
   }
 
@@ -464,13 +391,4 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
   #emit(type: MembershipNews["type"], member: Member): void {
     this.#outputs.push({ type, member: viewOf(member) });
   }
-}
-
-function saysTheSame(a: MemberRecord, b: MemberRecord): boolean {
-  return (
-    a.name === b.name &&
-    a.address === b.address &&
-    a.metadata.length === b.metadata.length &&
-    a.metadata.every((byte, index) => byte === b.metadata[index])
-  );
 }
