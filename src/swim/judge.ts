@@ -44,7 +44,7 @@ export class Judge {
       options: around.options,
       table: around.table,
       ask: (member) => around.ask(member),
-      heard: (member, now) => this.#acquit(member, now),
+      heard: (member) => this.#acquit(member),
       expired: (member, now) => this.#giveUp(member, now),
     });
   }
@@ -92,8 +92,8 @@ export class Judge {
       counters.forged++;
       return;
     }
+    this.#credit.charge(accuser, now);
     if (member === undefined) {
-      this.#credit.charge(accuser, now);
       counters.refuted++;
       this.#around.refuteOwn(now);
       return;
@@ -115,9 +115,8 @@ export class Judge {
   }
 
   /** It is heard of, or heard: whoever accused it was wrong. */
-  refute(member: Member, now: Instant): void {
+  refute(member: Member): void {
     if (member.suspicion === undefined) return;
-    for (const accuser of member.suspicion.accusations.keys()) this.#credit.charge(accuser, now);
     this.#suspicions.end(member);
     this.#around.counters.refuted++;
   }
@@ -146,14 +145,15 @@ export class Judge {
   }
 
   /** It answered in time, though it has not refuted what was said of it. */
-  #acquit(member: Member, now: Instant): void {
-    this.refute(member, now);
+  #acquit(member: Member): void {
+    this.refute(member);
     this.#around.gossip().forget(member.record.id);
     this.#around.table.setState(member, "alive");
     this.#around.emit("memberChanged", member);
   }
 
   #giveUp(member: Member, now: Instant): void {
+    for (const accuser of member.suspicion?.accusations.keys() ?? []) this.#credit.giveBack(accuser, now);
     this.#suspicions.end(member);
     this.#around.gossip().forget(member.record.id);
     this.#around.table.setState(member, "dead");

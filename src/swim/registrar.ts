@@ -86,7 +86,7 @@ export class Registrar {
 
   #renew(member: Member, record: MemberRecord, source: RecordSource, now: Instant): void {
     const { record: old, state } = member;
-    this.#around.judge.refute(member, now);
+    this.#around.judge.refute(member);
     member.deadSince = undefined;
     this.#around.table.setRecord(member, record);
     this.#around.table.setState(member, record.hasLeft ? "left" : "alive");

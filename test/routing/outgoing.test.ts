@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { seededRandom } from "../../src/base/random.ts";
 import { at } from "../../src/base/time.ts";
 import { decodeChannelPacket } from "../../src/routing/channel-packets.ts";
@@ -43,4 +43,33 @@ test("what arrived behind something lost, and was never delivered for it, is los
   expect(delivered).toEqual([10]);
   expect(outgoing.tick(at(20_000))).toBe("no_route");
   expect(outgoing.remains().map(({ token }) => token)).toEqual([11, 12, 13]);
+});
+
+describe("somebody says that there is no route", () => {
+  function opened(): { outgoing: Outgoing; packets: Uint8Array[] } {
+    const random = seededRandom(2);
+    const [own, other] = [standInSeal(random), standInSeal(random)];
+    const packets: Uint8Array[] = [];
+    const emit = (payload: Uint8Array): unknown => packets.push(payload);
+    const target = other.nodeIdOf(other.publicPoint);
+    const outgoing = new Outgoing(target, random.bytes(16), own, resolveChannelsOptions(), emit, at(0));
+    outgoing.push({ token: 1, message: Uint8Array.of(1) }, at(0));
+    return { outgoing, packets };
+  }
+
+  test("of a packet that he has not seen: he is not believed, however often", () => {
+    const { outgoing } = opened();
+    const random = seededRandom(3);
+    for (let count = 0; count < 1_000; count++) outgoing.onFailure("no_route", random.bytes(16), at(10));
+    expect(outgoing.tick(at(1_100))).toBe("go on");
+  });
+
+  test("of one that he has: the eighth time in a row he is", () => {
+    const { outgoing, packets } = opened();
+    const mark = (packets[0] as Uint8Array).subarray(-16);
+    for (let count = 0; count < 7; count++) outgoing.onFailure("no_route", mark, at(10));
+    expect(outgoing.tick(at(20))).toBe("go on");
+    outgoing.onFailure("no_route", mark, at(30));
+    expect(outgoing.tick(at(40))).toBe("no_route");
+  });
 });
