@@ -28,8 +28,11 @@ export type KademliaInput =
   | { readonly type: "message"; readonly from: NodeId; readonly via: NodeId; readonly payload: Uint8Array }
   /** What was sent to `id` could not be delivered: it need not be waited for. */
   | { readonly type: "unreachable"; readonly id: NodeId }
-  /** Find the records under `key`; `found` answers under the same `token`. */
-  | { readonly type: "get"; readonly token: number; readonly key: Point }
+  /**
+   * Find the records under `key`; `found` answers under the same `token`. `holders`: nodes that must have some for the lookup
+   * to end before it has come nearest, ≥ 1; `Infinity` asks all of the k nearest. Default `holdersWanted`.
+   */
+  | { readonly type: "get"; readonly token: number; readonly key: Point; readonly holders?: number }
   /** Find the nodes nearest to `target`; `nodes` answers. */
   | { readonly type: "find"; readonly token: number; readonly target: Point }
   /** Say something in the directory, and go on saying it until it is withdrawn. `published` answers each time. */
@@ -199,7 +202,8 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
     finish: Errand["finish"],
     now: Instant,
   ): void {
-    if (this.#lookups.begin({ target, wantsRecords: input.type === "get", finish }, now)) return;
+    const holders = input.type === "get" ? (input.holders ?? this.#options.holdersWanted) : undefined;
+    if (this.#lookups.begin({ target, holders, finish }, now)) return;
     const error = new MeshError("LIMIT", `${this.#lookups.waiting} lookups are waiting already`);
     this.#outputs.push({ type: "refused", input, error });
   }

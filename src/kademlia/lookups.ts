@@ -14,8 +14,8 @@ import { Requests } from "./requests.ts";
 /** A lookup that somebody wants made. */
 export interface Errand {
   readonly target: Point;
-  /** Whether the records under `target` are looked for, or the nodes nearest to it. */
-  readonly wantsRecords: boolean;
+  /** Nodes that must have records under `target`, for it to end before it has come nearest; `undefined` when nodes are looked for. */
+  readonly holders: number | undefined;
   /** Its turn has come. */
   begin?(now: Instant): void;
   finish(walk: Walk, now: Instant): void;
@@ -193,15 +193,14 @@ export class Lookups {
     errand.begin?.(now);
     const start = buckets.closest(errand.target, options.bucketSize);
     const walk = new Walk(errand, new Lookup(errand.target, self, start, options));
-    if (errand.wantsRecords) walk.collect(self, this.#around.kept(errand.target, now));
+    if (errand.holders !== undefined) walk.collect(self, this.#around.kept(errand.target, now));
     this.#ends.set(walk, after(now, options.lookupTimeoutMs));
     this.#advance(walk, now);
   }
 
   #advance(walk: Walk, now: Instant): void {
     if (walk.finished) return;
-    const { wantsRecords } = walk.errand;
-    if (!wantsRecords || walk.holders.size < this.#around.options.holdersWanted) {
+    if (walk.holders.size < (walk.errand.holders ?? Infinity)) {
       for (let to = walk.lookup.next(); to !== undefined; to = walk.lookup.next())
         this.#ask(walk, to, 0, now);
       if (!walk.lookup.done) return;
@@ -219,7 +218,10 @@ export class Lookups {
 
   #ask(walk: Walk, to: NodeId, skip: number, now: Instant): void {
     const id = this.#requests.add(to, walk, now);
-    const { target, wantsRecords } = walk.errand;
-    this.#around.send(to, wantsRecords ? { type: "get", id, target, skip } : { type: "find", id, target });
+    const { target, holders } = walk.errand;
+    this.#around.send(
+      to,
+      holders !== undefined ? { type: "get", id, target, skip } : { type: "find", id, target },
+    );
   }
 }

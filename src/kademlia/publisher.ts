@@ -43,6 +43,8 @@ export class Publisher {
   readonly #around: PublisherSurroundings;
   readonly #own = new Map<string, Own>();
   readonly #due = new Schedule<Own>();
+  /** The highest of those withdrawn: what is published again within the same millisecond must come after. */
+  #withdrawnSequence = 0;
 
   constructor(around: PublisherSurroundings) {
     this.#around = around;
@@ -78,7 +80,8 @@ export class Publisher {
     own.ttlMs = ttlMs;
     own.value = value;
     own.withdrawn = false;
-    own.sequence = Math.max(own.sequence + 1, Math.floor(this.#around.wallClock(now)));
+    const least = (before?.sequence ?? this.#withdrawnSequence) + 1;
+    own.sequence = Math.max(least, Math.floor(this.#around.wallClock(now)));
     this.#own.set(name, own);
     this.#announce(own, now);
   }
@@ -109,7 +112,7 @@ export class Publisher {
     this.#around.lookups.beginOwn(
       {
         target: own.key,
-        wantsRecords: false,
+        holders: undefined,
         begin: (at) => {
           own.waiting = false;
           record = this.#sign(own, at);
@@ -122,7 +125,9 @@ export class Publisher {
           if (record === undefined) return;
           this.#around.found(record, walk, at);
           // Said once: those who do not hear it let the record expire.
-          if (own.withdrawn && record.sequence === own.sequence) this.#own.delete(nameOf(own.kind, own.key));
+          if (!own.withdrawn || record.sequence !== own.sequence) return;
+          this.#withdrawnSequence = Math.max(this.#withdrawnSequence, own.sequence);
+          this.#own.delete(nameOf(own.kind, own.key));
         },
       },
       now,

@@ -14,7 +14,8 @@ export type RingInput =
   | { readonly type: "memberUp"; readonly id: NodeId }
   | { readonly type: "memberDown"; readonly id: NodeId }
   | { readonly type: "linkUp"; readonly id: NodeId }
-  | { readonly type: "linkDown"; readonly id: NodeId }
+  /** `avoid`: the other end, or an operator, has ended it on purpose; another member is taken for a while. */
+  | { readonly type: "linkDown"; readonly id: NodeId; readonly avoid?: boolean }
   /** Something else of this node (traffic, an operator) needs a link to `id`, or no longer does. None is made to who is no member. */
   | { readonly type: "hold"; readonly id: NodeId; readonly held: boolean }
   /** LINK_USE arrived over the link to `from`. */
@@ -113,6 +114,7 @@ export class Ring implements Machine<RingInput, RingOutput> {
         break;
       case "linkDown":
         this.#links.delete(input.id);
+        if (input.avoid === true) this.#avoided.add(input.id, now);
         break;
       case "hold":
         if (input.held) this.#held.add(input.id);

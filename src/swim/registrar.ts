@@ -56,6 +56,8 @@ export class Registrar {
     if (member === undefined) return this.#meet(record, source, now);
     if (!isNewer(versionOf(record), versionOf(member.record))) {
       if (record.fingerprint[0] !== member.record.fingerprint[0]) this.#onOldRecord(record, member, source);
+      // Somebody tells of it who does not hold it for dead: it may be that it is we who were cut off.
+      else if (member.state === "dead") this.#around.absent.dispute(member, now);
       return false;
     }
     this.#renew(member, record, source, now);

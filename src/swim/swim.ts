@@ -1,4 +1,5 @@
 import type { CoreCrypto } from "../base/crypto.ts";
+import { comparePoints } from "../base/id-space.ts";
 import type { Machine } from "../base/machine.ts";
 import type { NodeId } from "../base/node-id.ts";
 import { Queue } from "../base/queue.ts";
@@ -81,7 +82,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
         publicKey: setup.publicKey,
         crypto,
         tell: (record, at) => this.#gossip.record(record.id, record.bytes, at),
-        isTold: () => !this.#gossip.has(this.id),
+        isTold: () => !this.#gossip.has(this.id) || this.#table.livingCount === 0,
       },
     );
     this.id = this.#own.record.id;
@@ -187,6 +188,11 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
   member(id: NodeId): MemberView | undefined {
     const member = this.#table.get(id);
     return member === undefined ? undefined : viewOf(member);
+  }
+
+  /** What a member says of itself, signed; of the dead, too. */
+  recordOf(id: NodeId): MemberRecord | undefined {
+    return id === this.id ? this.#own.record : this.#table.get(id)?.record;
   }
 
   /** Whether it is a living member, this node itself included. */
@@ -353,12 +359,14 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
   #leave(now: Instant): void {
     if (this.#own.record.hasLeft) return;
     this.#own.leave(this.#table.livingCount === 0, now);
+    this.#gossip.hurry(now);
     this.#round = undefined;
     this.#absent.stop();
     this.#sync.stop();
   }
 
   #return(now: Instant): void {
+    this.#gossip.hurry(now, false);
     this.#own.return(now);
     this.#begin(now);
   }
@@ -368,9 +376,11 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
   #onLinkUp(peer: NodeId, address: string, now: Instant): void {
     this.#heard(peer);
     // A newcomer: whoever it meets will tell of it, and so does it.
-    if (this.#table.get(peer) === undefined && !this.#gossip.has(this.id))
-      this.#gossip.record(this.id, this.#own.record.bytes, now);
+    const isStranger = this.#table.get(peer) === undefined;
+    if (isStranger && !this.#gossip.has(this.id)) this.#gossip.record(this.id, this.#own.record.bytes, now);
     this.#sync.onLinkUp(peer, address, now);
+    // Whatever the link was made for: two that meet tell each other all they know. One of them begins.
+    if (isStranger && comparePoints(this.id, peer) < 0) this.#sync.exchangeWith({ id: peer, address }, now);
   }
 
   #onLinkDown(peer: NodeId, reason: "closed" | "lost", now: Instant): void {
