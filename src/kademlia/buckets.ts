@@ -8,13 +8,14 @@ interface Bucket {
   readonly spares: NodeId[];
 }
 
-/** Questions in a row without an answer after which a node loses its place. */
+/** Questions in a row without an answer after which a node loses its place to one that waits. */
 const failuresMax = 2;
 
 /**
  * The nodes known, by how many leading bits they share with this one: 256 buckets of k. A node that answers keeps its
  * place, however many newcomers there are, because nodes that have been there long are likely to stay, and so that
- * nobody can push others out by showing up with many ids. It goes when it is dead or does not answer.
+ * nobody can push others out by showing up with many ids. It goes when it is dead, and when it does not answer while another
+ * waits for its place: if this node was cut off itself, it must not end up without any (Kademlia paper, §4.1).
  */
 export class Buckets {
   readonly #self: NodeId;
@@ -59,10 +60,19 @@ export class Buckets {
 
   /** `id` did not answer. */
   fail(id: NodeId): void {
-    if (!this.has(id)) return;
+    const bucket = this.#buckets.get(sharedBits(this.#self, id));
+    if (bucket === undefined || !bucket.nodes.includes(id)) return;
     const failures = (this.#failures.get(id) ?? 0) + 1;
-    if (failures < failuresMax) this.#failures.set(id, failures);
-    else this.remove(id);
+    const spare = failures < failuresMax ? undefined : bucket.spares.pop();
+    if (spare === undefined) {
+      this.#failures.set(id, Math.min(failures, failuresMax));
+      return;
+    }
+    this.#failures.delete(id);
+    remove(bucket.nodes, id);
+    bucket.nodes.push(spare);
+    // Behind all that wait.
+    bucket.spares.unshift(id);
   }
 
   /** `id` is dead: its place goes to the latest of those that wait. */

@@ -8,7 +8,7 @@ import type { Random } from "../base/random.ts";
 import { after, earliest, type Instant } from "../base/time.ts";
 import { Timers } from "../base/timers.ts";
 import { Buckets } from "./buckets.ts";
-import { Lookup } from "./lookup.ts";
+import { type Errand, Lookups, type Walk } from "./lookups.ts";
 import {
   decodeMessage,
   encodeMessage,
@@ -17,8 +17,8 @@ import {
   recordsMax,
 } from "./messages.ts";
 import type { KademliaOptions } from "./options.ts";
-import { type DirectoryRecord, readRecord, signRecord, supersedes } from "./record.ts";
-import { Requests } from "./requests.ts";
+import { Publisher } from "./publisher.ts";
+import { type DirectoryRecord, readRecord } from "./record.ts";
 import { RecordStore } from "./store.ts";
 
 export type KademliaInput =
@@ -64,7 +64,7 @@ export type KademliaOutput =
     }
   /** Given to so many nodes, perhaps this one among them. */
   | { readonly type: "published"; readonly kind: number; readonly key: Point; readonly copies: number }
-  /** Too many lookups, or records of our own. */
+  /** Too many lookups, or too many records of our own, or one that cannot be. */
   | { readonly type: "refused"; readonly input: KademliaInput; readonly error: MeshError };
 
 /** What surrounds the machine. */
@@ -76,38 +76,16 @@ export interface KademliaSetup {
   readonly random: Random;
   /** Milliseconds since 1970 at `now`: records expire by it. */
   readonly wallClock: (now: Instant) => number;
-  /** Whether there is such a member. Threat: anybody can make up ids, and keys to own records with. */
+  /** Whether there is such a living member, one to be asked: `Swim.isMember`. Threat: anybody can make up ids. */
   readonly isMember: (id: NodeId) => boolean;
+  /**
+   * Whether records of this node count, `Swim.isKnown`: of members, and for a while of those that died. Who is on the other side of a
+   * partition has not withdrawn anything. Threat: anybody can make up keys to own records with.
+   */
+  readonly isKnown: (id: NodeId, now: Instant) => boolean;
 }
 
-interface Task {
-  readonly lookup: Lookup;
-  readonly purpose:
-    | { readonly type: "get"; readonly token: number; readonly holders: number }
-    | { readonly type: "find"; readonly token: number }
-    | { readonly type: "publish"; readonly record: DirectoryRecord };
-  /** The best of each owner and kind so far. */
-  readonly records: Map<string, DirectoryRecord>;
-  /** Who has records, and which. */
-  readonly holders: Map<NodeId, Set<Uint8Array>>;
-  finished: boolean;
-}
-
-interface Own {
-  readonly kind: number;
-  readonly key: Point;
-  readonly ttlMs: number;
-  value: Uint8Array;
-  sequence: number;
-  due: Instant;
-  withdrawn: boolean;
-}
-
-/** Records that one lookup collects, at most. */
-const foundMax = 4_096;
 const sweepMs = 10_000;
-/** Lookups that wait for their turn, in multiples of those under way. */
-const waitingPerLookup = 10;
 
 /**
  * Kademlia: who is near to a point, and a directory of signed records kept by the k nodes nearest to their keys.
@@ -124,21 +102,32 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
   readonly #outputs = new Queue<KademliaOutput>();
   readonly #buckets: Buckets;
   readonly #store: RecordStore;
-  readonly #requests: Requests<Task>;
-  readonly #own = new Map<string, Own>();
-  /** The highest of those withdrawn: what is published again within the same millisecond must come after. */
-  #withdrawnSequence = 0;
-  readonly #timers = new Timers<"republish" | "sweep">();
-  readonly #waiting = new Queue<{ readonly target: Point; readonly purpose: Task["purpose"] }>();
-  #running = 0;
+  readonly #lookups: Lookups;
+  readonly #publisher: Publisher;
+  readonly #timers = new Timers<"sweep">();
   readonly #counters = { malformed: 0, forged: 0, expired: 0, strangers: 0, full: 0, unasked: 0 };
 
   constructor(setup: KademliaSetup, options: Required<KademliaOptions>) {
+    const { self, random } = setup;
     this.#setup = setup;
     this.#options = options;
-    this.#buckets = new Buckets(setup.self, options.bucketSize);
-    this.#store = new RecordStore(setup.self, options);
-    this.#requests = new Requests(setup.random, options.requestTimeoutMs);
+    const buckets = new Buckets(self, options.bucketSize);
+    this.#buckets = buckets;
+    this.#store = new RecordStore(self, options);
+    this.#lookups = new Lookups({
+      self,
+      options,
+      random,
+      buckets,
+      send: (to, message) => this.#send(to, message),
+      kept: (target, now) => this.#store.get(target, now).filter(({ owner }) => this.#counts(owner, now)),
+    });
+    this.#publisher = new Publisher({
+      ...setup,
+      options,
+      lookups: this.#lookups,
+      found: (record, walk, now) => this.#storeNearest(record, walk, now),
+    });
   }
 
   /** What was not accepted, so far: `strangers` nodes or owners that are no members, `unasked` answers to no question. */
@@ -150,7 +139,7 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
 
   /** Records kept for others, nodes in the table, lookups under way. */
   get sizes(): { readonly records: number; readonly nodes: number; readonly lookups: number } {
-    return { records: this.#store.size, nodes: this.#buckets.size, lookups: this.#running };
+    return { records: this.#store.size, nodes: this.#buckets.size, lookups: this.#lookups.running };
   }
 
   handle(input: KademliaInput, now: Instant): void {
@@ -160,30 +149,25 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
         break;
       case "memberDown":
         this.#buckets.remove(input.id);
-        this.#lose(input.id, now);
+        this.#lookups.lose(input.id, now);
         break;
       case "message":
         this.#onMessage(input.from, input.via, input.payload, now);
         break;
       case "unreachable":
-        this.#lose(input.id, now);
+        this.#lookups.lose(input.id, now);
         break;
       case "get":
-        this.#begin(
-          input,
-          input.key,
-          { type: "get", token: input.token, holders: input.holders ?? this.#options.holdersWanted },
-          now,
-        );
+        this.#lookUp(input, input.key, (walk, at) => this.#onFound(input.token, walk, at), now);
         break;
       case "find":
-        this.#begin(input, input.target, { type: "find", token: input.token }, now);
+        this.#lookUp(input, input.target, (walk) => this.#onNearest(input.token, walk), now);
         break;
       case "publish":
-        this.#onPublish(input, now);
+        this.#publish(input, now);
         break;
       case "withdraw":
-        this.#onWithdraw(input.kind, input.key, now);
+        this.#publisher.withdraw(input.kind, input.key, now);
         break;
       case "tick":
         this.#onTick(now);
@@ -198,196 +182,79 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
   }
 
   deadline(): Instant | undefined {
-    return earliest(this.#timers.deadline(), this.#requests.deadline());
+    return earliest(this.#timers.deadline(), earliest(this.#lookups.deadline(), this.#publisher.deadline()));
   }
 
   #onTick(now: Instant): void {
-    for (const timer of this.#timers.expire(now)) {
-      if (timer === "republish") this.#republish(now);
-      else {
-        this.#store.sweep(now);
-        if (this.#store.size > 0) this.#timers.set("sweep", after(now, sweepMs));
-      }
+    if (this.#timers.expire(now).length > 0) {
+      this.#store.sweep(now);
+      if (this.#store.size > 0) this.#timers.set("sweep", after(now, sweepMs));
     }
-    for (const { to, task } of this.#requests.expire(now)) {
-      this.#buckets.fail(to);
-      task?.lookup.failed(to);
-      if (task !== undefined) this.#advance(task, now);
-    }
+    this.#publisher.tick(now);
+    this.#lookups.tick(now);
   }
 
-  /** `id` will not answer. */
-  #lose(id: NodeId, now: Instant): void {
-    for (const { task } of this.#requests.lose(id)) {
-      task?.lookup.failed(id);
-      if (task !== undefined) this.#advance(task, now);
-    }
+  // What this node wants.
+
+  #lookUp(
+    input: Extract<KademliaInput, { type: "get" | "find" }>,
+    target: Point,
+    finish: Errand["finish"],
+    now: Instant,
+  ): void {
+    const holders = input.type === "get" ? (input.holders ?? this.#options.holdersWanted) : undefined;
+    if (this.#lookups.begin({ target, holders, finish }, now)) return;
+    const error = new MeshError("LIMIT", `${this.#lookups.waiting} lookups are waiting already`);
+    this.#outputs.push({ type: "refused", input, error });
   }
 
-  // Own records.
-
-  #onPublish(input: Extract<KademliaInput, { type: "publish" }>, now: Instant): void {
-    const { kind, key, value, ttlMs } = input;
-    const name = `${kind} ${key}`;
-    const before = this.#own.get(name);
-    if (before === undefined && this.#own.size >= this.#options.ownRecordsMax) {
-      const error = new MeshError("LIMIT", `${this.#options.ownRecordsMax} records are published already`);
-      this.#outputs.push({ type: "refused", input, error });
-      return;
-    }
-    // By the clock, so that it grows over restarts of this node, too.
-    const least = (before?.sequence ?? this.#withdrawnSequence) + 1;
-    const sequence = Math.max(least, Math.floor(this.#setup.wallClock(now)));
-    const own: Own = { kind, key, ttlMs, value, sequence, due: now, withdrawn: false };
-    this.#own.set(name, own);
-    this.#announce(input, own, now);
+  #onNearest(token: number, { lookup }: Walk): void {
+    this.#outputs.push({ type: "nodes", token, ids: lookup.closest(), queries: lookup.queries });
   }
 
-  #onWithdraw(kind: number, key: Point, now: Instant): void {
-    const own = this.#own.get(`${kind} ${key}`);
-    if (own === undefined) return;
-    own.value = new Uint8Array(0);
-    own.sequence++;
-    this.#withdrawnSequence = Math.max(this.#withdrawnSequence, own.sequence);
-    own.withdrawn = true;
-    this.#announce({ type: "withdraw", kind, key }, own, now);
-    // Said once: those who do not hear it let the record expire.
-    this.#own.delete(`${kind} ${key}`);
+  #onFound(token: number, walk: Walk, now: Instant): void {
+    const records = [...walk.records.values()];
+    const said = records.filter(({ value }) => value.length > 0);
+    this.#outputs.push({ type: "found", token, records: said, queries: walk.lookup.queries });
+    this.#spread(walk, records, now);
   }
 
-  #announce(input: KademliaInput, own: Own, now: Instant): void {
-    let record: DirectoryRecord;
+  #publish(input: Extract<KademliaInput, { type: "publish" }>, now: Instant): void {
     try {
-      const claim = { ...own, issuedMs: this.#setup.wallClock(now) };
-      record = signRecord(claim, this.#setup.publicKey, this.#setup.crypto);
+      this.#publisher.publish(input.kind, input.key, input.value, input.ttlMs, now);
     } catch (error) {
-      this.#own.delete(`${own.kind} ${own.key}`);
       if (!(error instanceof MeshError)) throw error;
       this.#outputs.push({ type: "refused", input, error });
-      return;
-    }
-    // A tenth earlier or later, or all who started together would store together.
-    own.due = after(
-      now,
-      Math.min(this.#options.republishMs, own.ttlMs / 3) * (0.9 + 0.2 * this.#setup.random.float()),
-    );
-    this.#scheduleRepublish();
-    this.#begin(input, own.key, { type: "publish", record }, now);
-  }
-
-  #republish(now: Instant): void {
-    for (const own of this.#own.values()) {
-      if (own.due <= now) this.#announce({ type: "publish", ...own }, own, now);
-    }
-    this.#scheduleRepublish();
-  }
-
-  #scheduleRepublish(): void {
-    let next: Instant | undefined;
-    for (const { due } of this.#own.values()) next = earliest(next, due);
-    if (next === undefined) this.#timers.clear("republish");
-    else this.#timers.set("republish", next);
-  }
-
-  // Lookups.
-
-  #begin(input: KademliaInput, target: Point, purpose: Task["purpose"], now: Instant): void {
-    if (this.#running < this.#options.lookupsMax) {
-      this.#start(target, purpose, now);
-    } else if (this.#waiting.length < waitingPerLookup * this.#options.lookupsMax) {
-      this.#waiting.push({ target, purpose });
-    } else {
-      const error = new MeshError("LIMIT", `${this.#waiting.length} lookups are waiting already`);
-      this.#outputs.push({ type: "refused", input, error });
     }
   }
 
-  #start(target: Point, purpose: Task["purpose"], now: Instant): void {
-    this.#running++;
-    const start = this.#buckets.closest(target, this.#options.bucketSize);
-    const lookup = new Lookup(target, this.#setup.self, start, this.#options);
-    const task: Task = { lookup, purpose, records: new Map(), holders: new Map(), finished: false };
-    if (purpose.type === "get") this.#collect(task, this.#setup.self, this.#store.get(target, now));
-    this.#advance(task, now);
-  }
-
-  #advance(task: Task, now: Instant): void {
-    if (task.finished) return;
-    const enough = task.purpose.type === "get" && task.holders.size >= task.purpose.holders;
-    if (!enough) {
-      for (let to = task.lookup.next(); to !== undefined; to = task.lookup.next())
-        this.#ask(task, to, 0, now);
-      if (!task.lookup.done) return;
-    }
-    task.finished = true;
-    this.#running--;
-    this.#finish(task, now);
-    const next = this.#running < this.#options.lookupsMax ? this.#waiting.shift() : undefined;
-    if (next !== undefined) this.#start(next.target, next.purpose, now);
-  }
-
-  #ask(task: Task, to: NodeId, skip: number, now: Instant): void {
-    const id = this.#requests.add(to, task, now);
-    const { target } = task.lookup;
-    this.#send(
-      to,
-      task.purpose.type === "get" ? { type: "get", id, target, skip } : { type: "find", id, target },
-    );
-  }
-
-  #finish(task: Task, now: Instant): void {
-    const { lookup, purpose } = task;
-    const { queries } = lookup;
-    if (purpose.type === "find") {
-      this.#outputs.push({ type: "nodes", token: purpose.token, ids: lookup.closest(), queries });
-    } else if (purpose.type === "publish") {
-      this.#storeNearest(purpose.record, lookup.closest(), now);
-    } else {
-      const records = [...task.records.values()];
-      const said = records.filter(({ value }) => value.length > 0);
-      this.#outputs.push({ type: "found", token: purpose.token, records: said, queries });
-      this.#spread(task, records, now);
-    }
-  }
-
-  #storeNearest(record: DirectoryRecord, closest: readonly NodeId[], now: Instant): void {
+  #storeNearest(record: DirectoryRecord, walk: Walk, now: Instant): void {
     const { self } = this.#setup;
-    const nearest = [...closest, self].sort((a, b) => compareDistance(record.key, a, b));
+    const nearest = [...walk.lookup.closest(), self].sort((a, b) => compareDistance(record.key, a, b));
     const targets = nearest.slice(0, this.#options.bucketSize);
-    const keepMs = record.ttlMs;
     for (const to of targets) {
-      if (to === self) this.#keep(record, self, keepMs, now);
-      else
-        this.#send(to, {
-          type: "store",
-          id: this.#requests.add(to, undefined, now),
-          keepMs,
-          records: [record.bytes],
-        });
+      if (to === self) this.#keep(record, self, record.ttlMs, now);
+      else this.#lookups.store(to, record.ttlMs, [record.bytes], now);
     }
     this.#outputs.push({ type: "published", kind: record.kind, key: record.key, copies: targets.length });
   }
 
   /** Read repair, and a copy on the path: for a shorter time the farther it is from the key. */
-  #spread(task: Task, records: readonly DirectoryRecord[], now: Instant): void {
+  #spread({ lookup, holders }: Walk, records: readonly DirectoryRecord[], now: Instant): void {
     if (records.length === 0 || records.length > recordsMax) return;
-    for (const [holder, held] of task.holders) {
+    for (const [holder, held] of holders) {
       const missing = records.filter(({ bytes }) => !held.has(bytes));
-      if (holder !== this.#setup.self && missing.length > 0) this.#give(holder, missing, ttlOf(missing), now);
+      if (holder !== this.#setup.self && missing.length > 0)
+        this.#lookups.store(holder, ttlOf(missing), fitting(missing), now);
     }
-    const path = task.lookup.closest();
-    const without = path.find((id) => !task.holders.has(id));
+    const path = lookup.closest();
+    const without = path.find((id) => !holders.has(id));
     if (without === undefined) return;
-    const between = task.lookup.queries - path.indexOf(without);
-    this.#give(without, records, this.#options.cacheMs / Math.max(1, between), now);
+    const between = Math.max(1, lookup.queries - path.indexOf(without));
+    this.#lookups.store(without, Math.floor(this.#options.cacheMs / between), fitting(records), now);
   }
 
-  #give(to: NodeId, records: readonly DirectoryRecord[], keepMs: number, now: Instant): void {
-    const id = this.#requests.add(to, undefined, now);
-    this.#send(to, { type: "store", id, keepMs: Math.floor(keepMs), records: fitting(records) });
-  }
-
-  // Messages.
+  // What others want.
 
   #onMessage(from: NodeId, via: NodeId, payload: Uint8Array, now: Instant): void {
     let message: KademliaMessage;
@@ -406,15 +273,9 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
       case "get":
         this.#onGet(from, message.id, message.target, message.skip, now);
         return;
-      case "store": {
-        let count = 0;
-        for (const bytes of message.records) {
-          const record = this.#read(bytes, now);
-          if (record !== undefined && this.#keep(record, via, message.keepMs, now)) count++;
-        }
-        this.#send(from, { type: "stored", id: message.id, count });
+      case "store":
+        this.#onStore(from, via, message, now);
         return;
-      }
       default:
         this.#onAnswer(from, message, now);
     }
@@ -427,77 +288,90 @@ export class Kademlia implements Machine<KademliaInput, KademliaOutput> {
     this.#send(from, { type: "records", id, records: bytes, more: bytes.length < records.length, nodes });
   }
 
+  #onStore(
+    from: NodeId,
+    via: NodeId,
+    { id, records, keepMs }: Extract<KademliaMessage, { type: "store" }>,
+    now: Instant,
+  ): void {
+    let count = 0;
+    const newer: DirectoryRecord[] = [];
+    for (const bytes of records) {
+      const record = this.#readCurrent(bytes, now);
+      if (record === undefined) continue;
+      if (this.#keep(record, via, keepMs, now)) count++;
+      const kept = this.#store.newer(record);
+      if (kept !== undefined && record.owner === from) newer.push(kept);
+    }
+    // Its owner has a clock that was set back: it is shown what it has to overtake.
+    if (newer.length > 0)
+      this.#send(from, { type: "records", id, records: fitting(newer), more: false, nodes: [] });
+    else this.#send(from, { type: "stored", id, count });
+  }
+
   #onAnswer(
     from: NodeId,
     message: Extract<KademliaMessage, { type: "nodes" | "records" | "stored" }>,
     now: Instant,
   ): void {
-    const request = this.#requests.answer(from, message.id);
-    if (request === undefined) {
+    const walk = this.#lookups.answered(from, message.id);
+    if (walk === false) {
       this.#counters.unasked++;
       return;
     }
     if (this.#setup.isMember(from)) this.#buckets.add(from);
-    const { task } = request;
-    if (task === undefined || task.finished || message.type === "stored") return;
-    const members = message.nodes.filter((id) => this.#setup.isMember(id));
-    this.#counters.strangers += message.nodes.length - members.length;
-    task.lookup.add(members);
-    if (message.type === "records") {
-      const records: DirectoryRecord[] = [];
-      for (const bytes of message.records) {
-        const record = this.#read(bytes, now);
-        if (record !== undefined && record.key === task.lookup.target) records.push(record);
-      }
-      const before = task.holders.get(from)?.size ?? 0;
-      const had = this.#collect(task, from, records);
-      // Whoever says that there is more and gives nothing new is not asked again.
-      if (message.more && had > before && had < foundMax && task.records.size < foundMax) {
-        this.#ask(task, from, had, now);
-        return;
-      }
+    if (walk === undefined) {
+      if (message.type === "records") this.#onNewer(message.records, now);
+      return;
     }
-    task.lookup.answered(from);
-    this.#advance(task, now);
+    if (walk.finished || message.type === "stored") return;
+    const nodes = message.nodes.filter((id) => this.#setup.isMember(id));
+    this.#counters.strangers += message.nodes.length - nodes.length;
+    if (message.type === "nodes") {
+      this.#lookups.onFindings(walk, from, { nodes }, now);
+      return;
+    }
+    const list: DirectoryRecord[] = [];
+    for (const bytes of message.records) {
+      const record = this.#readCurrent(bytes, now);
+      if (record !== undefined && record.key === walk.errand.target) list.push(record);
+    }
+    this.#lookups.onFindings(walk, from, { nodes, records: { list, more: message.more } }, now);
   }
 
-  /** Adds what `holder` has to what is known; returns how much it has shown so far. */
-  #collect(task: Task, holder: NodeId, records: readonly DirectoryRecord[]): number {
-    if (records.length === 0) return task.holders.get(holder)?.size ?? 0;
-    const held = task.holders.get(holder) ?? new Set<Uint8Array>();
-    task.holders.set(holder, held);
-    for (const record of records) {
-      const name = `${record.kind} ${record.owner}`;
-      const before = task.records.get(name);
-      if (before !== undefined && !supersedes(record, before)) {
-        // The same in other bytes' clothes: compared by identity from here on.
-        held.add(supersedes(before, record) ? record.bytes : before.bytes);
-        continue;
-      }
-      if (before === undefined && task.records.size >= foundMax) continue;
-      task.records.set(name, record);
-      held.add(record.bytes);
+  /** Records of ours that are in the way of those that we have stored. */
+  #onNewer(records: readonly Uint8Array[], now: Instant): void {
+    for (const bytes of records) {
+      const record = this.#read(bytes);
+      if (record?.owner === this.#setup.self) this.#publisher.onNewer(record, now);
     }
-    return held.size;
   }
 
   /** A record from outside, or why not. */
-  #read(bytes: Uint8Array, now: Instant): DirectoryRecord | undefined {
-    let record: DirectoryRecord;
+  #read(bytes: Uint8Array): DirectoryRecord | undefined {
     try {
-      record = readRecord(bytes, this.#setup.crypto);
+      return readRecord(bytes, this.#setup.crypto);
     } catch (error) {
       if (error instanceof MeshError && error.code === "PROTOCOL") this.#counters.forged++;
       else this.#counters.malformed++;
       return undefined;
     }
-    if (!this.#setup.isMember(record.owner) && record.owner !== this.#setup.self) {
+  }
+
+  #readCurrent(bytes: Uint8Array, now: Instant): DirectoryRecord | undefined {
+    const record = this.#read(bytes);
+    if (record === undefined) return undefined;
+    if (!this.#counts(record.owner, now)) {
       this.#counters.strangers++;
       return undefined;
     }
     if (this.#remaining(record, now) > 0) return record;
     this.#counters.expired++;
     return undefined;
+  }
+
+  #counts(owner: NodeId, now: Instant): boolean {
+    return owner === this.#setup.self || this.#setup.isKnown(owner, now);
   }
 
   /** How long the record lasts yet, by our clock and with what it may be wrong; negative when it is from the future. */

@@ -8,7 +8,9 @@ export interface KademliaOptions {
   readonly requestTimeoutMs?: number;
   /** Questions of one lookup, ≥ `bucketSize`. Default 100. Threat: answers that lead on for ever. */
   readonly queriesMax?: number;
-  /** Lookups under way, own and of publishing, ≥ 1. Default 256; further ones wait, up to ten times as many. */
+  /** Time for a lookup, milliseconds, > 0. Default 30,000; then it ends with what it has. Threat: answers that come late, again and again. */
+  readonly lookupTimeoutMs?: number;
+  /** Lookups under way, ≥ 1. Default 256; further ones wait, up to ten times as many, and those of publishing without a bound. */
   readonly lookupsMax?: number;
   /** Nodes that must have a record for a lookup to end before it has come nearest, ≥ 1. Default 3. */
   readonly holdersWanted?: number;
@@ -36,6 +38,7 @@ export function resolveKademliaOptions(given: KademliaOptions = {}): Required<Ka
     parallel: 3,
     requestTimeoutMs: 2_000,
     queriesMax: 100,
+    lookupTimeoutMs: 30_000,
     lookupsMax: 256,
     holdersWanted: 3,
     republishMs: 300_000,

@@ -49,14 +49,19 @@ export interface DirectoryRecord {
 /** What an owner wants to say. */
 export type Claim = Pick<DirectoryRecord, "kind" | "key" | "sequence" | "issuedMs" | "ttlMs" | "value">;
 
-/** @throws MeshError `LIMIT` when the value is too long or the time to live out of range. */
+/** @throws MeshError `LIMIT` when no record can be made with this: the value is too long or the time to live out of range. */
+export function assertClaim(value: Uint8Array, ttlMs: number): void {
+  if (value.length > valueBytesMax) {
+    throw new MeshError("LIMIT", `a record holds ${valueBytesMax} bytes, not ${value.length}`);
+  }
+  if (!(ttlMs >= 1 && ttlMs <= ttlMsMax)) {
+    throw new MeshError("LIMIT", `a record lasts 1 to ${ttlMsMax} ms, not ${ttlMs}`);
+  }
+}
+
+/** @throws MeshError `LIMIT`, see `assertClaim`. */
 export function signRecord(claim: Claim, publicKey: Uint8Array, crypto: CoreCrypto): DirectoryRecord {
-  if (claim.value.length > valueBytesMax) {
-    throw new MeshError("LIMIT", `a record holds ${valueBytesMax} bytes, not ${claim.value.length}`);
-  }
-  if (!(claim.ttlMs >= 1 && claim.ttlMs <= ttlMsMax)) {
-    throw new MeshError("LIMIT", `a record lasts 1 to ${ttlMsMax} ms, not ${claim.ttlMs}`);
-  }
+  assertClaim(claim.value, claim.ttlMs);
   const writer = new Writer(256);
   writer.u8(claim.kind);
   writer.raw(base32Bytes(claim.key));

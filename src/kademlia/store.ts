@@ -1,6 +1,7 @@
-import { compareDistance, type Point } from "../base/id-space.ts";
+import { type Point, type Position, positionOf, xorDistance } from "../base/id-space.ts";
 import type { NodeId } from "../base/node-id.ts";
-import { type Instant } from "../base/time.ts";
+import { Schedule } from "../base/schedule.ts";
+import { at, type Instant } from "../base/time.ts";
 import { type DirectoryRecord, supersedes } from "./record.ts";
 
 /** What became of a record that was to be kept. `full`: a quota. */
@@ -26,15 +27,17 @@ export interface StoreLimits {
  * ones that other nodes should keep.
  */
 export class RecordStore {
-  readonly #self: NodeId;
   readonly #limits: StoreLimits;
   readonly #byKey = new Map<Point, Map<string, Entry>>();
+  /** Keys, the farthest first: a schedule is a queue by a number, and here the number is a distance. */
+  readonly #farthest = new Schedule<Point>();
+  readonly #position: Position;
   readonly #perOwner = new Counts();
   readonly #perPeer = new Counts();
   #size = 0;
 
   constructor(self: NodeId, limits: StoreLimits) {
-    this.#self = self;
+    this.#position = positionOf(self);
     this.#limits = limits;
   }
 
@@ -44,7 +47,7 @@ export class RecordStore {
 
   put(record: DirectoryRecord, via: NodeId, until: Instant): StoreResult {
     const records = this.#byKey.get(record.key) ?? new Map<string, Entry>();
-    const name = `${record.kind} ${record.owner}`;
+    const name = nameOf(record);
     const before = records.get(name);
     if (before !== undefined) {
       if (supersedes(before.record, record)) return "older";
@@ -64,11 +67,18 @@ export class RecordStore {
     )
       return "full";
     this.#byKey.set(record.key, records);
+    this.#farthest.set(record.key, at(-this.#distance(record.key)));
     records.set(name, { record, until, via });
     this.#perOwner.add(record.owner, 1);
     this.#perPeer.add(via, 1);
     this.#size++;
     return "stored";
+  }
+
+  /** What is kept in place of an older `record`. */
+  newer(record: DirectoryRecord): DirectoryRecord | undefined {
+    const kept = this.#byKey.get(record.key)?.get(nameOf(record))?.record;
+    return kept !== undefined && supersedes(kept, record) ? kept : undefined;
   }
 
   /** All under `key`, in the order of their owners' first appearance. */
@@ -87,12 +97,10 @@ export class RecordStore {
 
   /** Drops a record that is farther from this node than `key`, if there is one. */
   #makeRoom(key: Point): boolean {
-    let farthest = key;
-    for (const each of this.#byKey.keys()) {
-      if (compareDistance(this.#self, each, farthest) > 0) farthest = each;
-    }
-    const records = this.#byKey.get(farthest);
-    if (farthest === key || records === undefined) return false;
+    const farthest = this.#farthest.expire(at(-this.#distance(key) - 1));
+    const records = farthest === undefined ? undefined : this.#byKey.get(farthest);
+    if (farthest === undefined || records === undefined) return false;
+    this.#farthest.set(farthest, at(-this.#distance(farthest)));
     for (const name of records.keys()) {
       this.#delete(farthest, records, name);
       return true;
@@ -100,15 +108,27 @@ export class RecordStore {
     return false;
   }
 
+  /** From this node, by the first 48 bits, which is all that is needed to tell near from far. */
+  #distance(key: Point): number {
+    return xorDistance(this.#position, positionOf(key));
+  }
+
   #delete(key: Point, records: Map<string, Entry>, name: string): void {
     const entry = records.get(name);
     if (entry === undefined) return;
     records.delete(name);
-    if (records.size === 0) this.#byKey.delete(key);
+    if (records.size === 0) {
+      this.#byKey.delete(key);
+      this.#farthest.clear(key);
+    }
     this.#perOwner.add(entry.record.owner, -1);
     this.#perPeer.add(entry.via, -1);
     this.#size--;
   }
+}
+
+function nameOf({ kind, owner }: DirectoryRecord): string {
+  return `${kind} ${owner}`;
 }
 
 class Counts {

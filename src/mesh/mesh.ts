@@ -104,14 +104,14 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
         crypto,
         random,
         wallClock,
-        isMember: (id) => this.swim.recordOf(id) !== undefined,
+        isMember: (id) => this.swim.isMember(id),
+        isKnown: (id, at) => this.swim.isKnown(id, at),
       },
       resolveKademliaOptions(options.kademlia),
     );
-    this.forwarder = new Forwarder(this.id, resolveForwarderOptions(options.forwarder), (id) => {
-      const state = this.swim.member(id)?.state;
-      return state === "alive" || state === "suspect";
-    });
+    this.forwarder = new Forwarder(this.id, resolveForwarderOptions(options.forwarder), (id) =>
+      this.swim.isMember(id),
+    );
     this.channels = new Channels(resolveChannelsOptions(options.channels), seal, random);
     this.#boxes = new Boxes(this.id, seal, random, (id) => this.swim.recordOf(id)?.publicKey);
     this.#traces = new Traces(random, (token, result) =>

@@ -16,7 +16,7 @@ export type RingInput =
   | { readonly type: "linkUp"; readonly id: NodeId }
   /** `avoid`: the other end, or an operator, has ended it on purpose; another member is taken for a while. */
   | { readonly type: "linkDown"; readonly id: NodeId; readonly avoid?: boolean }
-  /** Something else of this node (traffic, an operator) needs a link to `id`, or no longer does. */
+  /** Something else of this node (traffic, an operator) needs a link to `id`, or no longer does. None is made to who is no member. */
   | { readonly type: "hold"; readonly id: NodeId; readonly held: boolean }
   /** LINK_USE arrived over the link to `from`. */
   | { readonly type: "linkUse"; readonly from: NodeId; readonly payload: Uint8Array }
@@ -174,7 +174,8 @@ export class Ring implements Machine<RingInput, RingOutput> {
     this.#loseHope(now);
     this.#neighbours = this.#chooseNeighbours(now);
     this.#chosen = this.#chooseFromBuckets(now);
-    this.#want(new Set([...this.#neighbours, ...this.#chosen.values(), ...this.#held]), now, repeat);
+    const held = [...this.#held].filter((id) => this.#members.has(id) || this.#links.has(id));
+    this.#want(new Set([...this.#neighbours, ...this.#chosen.values(), ...held]), now, repeat);
     this.#refuseGuests();
     this.#dropIdle(now);
     if (!this.#timers.has("check")) this.#timers.set("check", after(now, this.#options.checkIntervalMs));

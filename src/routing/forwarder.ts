@@ -13,6 +13,7 @@ import {
   type FailureReason,
   markOf,
   type Packet,
+  packetBytes,
   packetProtocol,
 } from "./packet.ts";
 
@@ -137,7 +138,7 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
   handle(input: ForwarderInput, now: Instant): void {
     switch (input.type) {
       case "linkUp":
-        this.#links.set(input.id, newLink(input.id));
+        this.#onLinkUp(input.id);
         break;
       case "linkDown":
         this.#onLinkDown(input.id, now);
@@ -168,6 +169,12 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
 
   deadline(): undefined {
     return undefined;
+  }
+
+  /** A link that takes the place of another is ready for what waited for that. */
+  #onLinkUp(id: NodeId): void {
+    if (this.#links.has(id)) this.#onLinkReady(id);
+    else this.#links.set(id, newLink(id));
   }
 
   #onLinkDown(id: NodeId, now: Instant): void {
@@ -261,8 +268,8 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     }
     // What came in belongs to whoever read it from the link.
     link.waiting.push({ ...packet, payload: packet.payload.slice() });
-    link.waitingBytes += packet.payload.length;
-    this.#waitingBytes += packet.payload.length;
+    link.waitingBytes += packetBytes(packet);
+    this.#waitingBytes += packetBytes(packet);
   }
 
   #pass(packet: Packet, to: NodeId): void {

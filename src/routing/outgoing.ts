@@ -173,9 +173,12 @@ export class Outgoing {
     return "go on";
   }
 
-  /** All that was not acknowledged, in order; the channel is of no use afterwards. */
+  /**
+   * All that was not delivered as far as we know, in order: also what has arrived, and waited for something before it that
+   * now never comes. The channel is of no use afterwards.
+   */
   remains(): Waiting[] {
-    const remains: Waiting[] = [...this.#sent.values()].filter(({ arrived }) => !arrived);
+    const remains: Waiting[] = [...this.#sent.values()];
     for (let each = this.#queue.shift(); each !== undefined; each = this.#queue.shift()) remains.push(each);
     this.#sent.clear();
     return remains;

@@ -43,9 +43,14 @@ export interface Packet {
   readonly payload: Uint8Array;
 }
 
+/** What a packet takes, as it came: more than its payload, of which there may be none. */
+export function packetBytes({ visited, payload }: Packet): number {
+  return fixedBytes + visitBytes * visited.length + payload.length;
+}
+
 export function encodePacket(packet: Packet): Uint8Array<ArrayBuffer> {
   const { visited, payload } = packet;
-  const bytes = new Uint8Array(fixedBytes + visitBytes * visited.length + payload.length);
+  const bytes = new Uint8Array(packetBytes(packet));
   const view = new DataView(bytes.buffer);
   bytes[0] = packet.protocol;
   bytes[1] = packet.variant;

@@ -34,6 +34,8 @@ export class Links {
   readonly #linkTimeoutMs: number;
   readonly #dialTimeoutMs: number;
   readonly #links = new Map<SimulatedNode, Map<SimulatedNode, Link>>();
+  /** Ends that do not know yet that their link was closed, by the other end. */
+  readonly #untold = new Map<SimulatedNode, Map<SimulatedNode, () => void>>();
   /** Addresses that a node is dialling. */
   readonly #dials = new Map<SimulatedNode, Set<string>>();
 
@@ -200,15 +202,29 @@ export class Links {
       const links = this.#links.get(end) ?? new Map<SimulatedNode, Link>();
       this.#links.set(end, links.set(other, link));
     }
-    this.#around.linkUp(listener, dialler);
-    this.#around.linkUp(dialler, listener);
+    for (const [end, other] of [
+      [listener, dialler],
+      [dialler, listener],
+    ] as const) {
+      // Whatever it has to hear of the link before comes first.
+      this.#untold.get(end)?.get(other)?.();
+      this.#around.linkUp(end, other);
+    }
   }
 
   #close(link: Link, by: SimulatedNode): void {
     const other = otherEnd(link, by);
     this.#remove(link);
     this.#around.linkDown(by, other, "closed");
-    this.#around.later(this.#network.linkDelay(by, other), () => this.#around.linkDown(other, by, "closed"));
+    const untold = this.#untold.get(other) ?? new Map<SimulatedNode, () => void>();
+    const { lives } = other;
+    const tell = (): void => {
+      if (untold.get(by) !== tell) return;
+      untold.delete(by);
+      if (other.lives === lives) this.#around.linkDown(other, by, "closed");
+    };
+    this.#untold.set(other, untold.set(by, tell));
+    this.#around.later(this.#network.linkDelay(by, other), tell);
   }
 
   #lose(link: Link): void {

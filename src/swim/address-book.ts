@@ -5,11 +5,14 @@ import { retryDelayMs } from "./formulas.ts";
 /** Where a node was last seen. What is worth keeping over a restart. */
 export interface RememberedMember {
   readonly id: NodeId;
+  /** `name@host:port`. */
+  readonly name: string;
   readonly address: string;
 }
 
 interface Entry {
-  address: string;
+  readonly member: RememberedMember;
+  readonly wasHeard: boolean;
   readonly since: Instant;
   due: Instant;
 }
@@ -30,12 +33,23 @@ export class AddressBook {
     return this.#entries.size;
   }
 
-  /** Remembers it from now on. When there are too many, the one gone longest is forgotten. */
-  add({ id, address }: RememberedMember, due: Instant, now: Instant): void {
+  /**
+   * Remembers it from now on. When there are too many, the one gone longest is forgotten; before others those that were
+   * never heard themselves. Threat: inventions would push out all that there is to come back to.
+   */
+  add(
+    { id, name, address, wasHeard }: RememberedMember & { readonly wasHeard: boolean },
+    due: Instant,
+    now: Instant,
+  ): void {
     this.#entries.delete(id);
-    const [oldest] = this.#entries.size >= this.#max ? this.#entries.keys() : [];
-    if (oldest !== undefined) this.#entries.delete(oldest);
-    this.#entries.set(id, { address, since: now, due });
+    if (this.#entries.size >= this.#max && !this.#makeRoom(wasHeard)) return;
+    this.#entries.set(id, { member: { id, name, address }, wasHeard, since: now, due });
+  }
+
+  /** What the last life has known, the most useful first: as many of the first as there is room for. */
+  addRemembered(members: readonly RememberedMember[], now: Instant): void {
+    for (const member of members.slice(0, this.#max)) this.add({ ...member, wasHeard: true }, now, now);
   }
 
   delete(id: NodeId): void {
@@ -43,7 +57,7 @@ export class AddressBook {
   }
 
   remembered(): RememberedMember[] {
-    return Array.from(this.#entries, ([id, { address }]) => ({ id, address }));
+    return Array.from(this.#entries.values(), ({ member }) => member);
   }
 
   deadline(): Instant | undefined {
@@ -54,13 +68,22 @@ export class AddressBook {
 
   /** Who is to be tried next, of those whose time has come: the one that has waited longest for it. */
   take(now: Instant): RememberedMember | undefined {
-    let next: [NodeId, Entry] | undefined;
-    for (const candidate of this.#entries) {
-      if (candidate[1].due <= now && (next === undefined || candidate[1].due < next[1].due)) next = candidate;
+    let next: Entry | undefined;
+    for (const entry of this.#entries.values()) {
+      if (entry.due <= now && (next === undefined || entry.due < next.due)) next = entry;
     }
     if (next === undefined) return undefined;
-    const [id, entry] = next;
-    entry.due = after(now, retryDelayMs(now - entry.since));
-    return { id, address: entry.address };
+    next.due = after(now, retryDelayMs(now - next.since));
+    return next.member;
+  }
+
+  #makeRoom(isForHeard: boolean): boolean {
+    let [victim] = isForHeard ? this.#entries.keys() : [];
+    for (const [id, { wasHeard }] of this.#entries) {
+      if (wasHeard) continue;
+      victim = id;
+      break;
+    }
+    return victim !== undefined && this.#entries.delete(victim);
   }
 }

@@ -41,8 +41,8 @@ export class Gossip {
     return this.#news.has(subject);
   }
 
-  record(subject: NodeId, bytes: Uint8Array, now: Instant): void {
-    this.#news.putRecord(subject, bytes);
+  record(subject: NodeId, bytes: Uint8Array, now: Instant, isStranger = false): void {
+    this.#news.putRecord(subject, bytes, isStranger);
     this.#arrange(now);
   }
 
@@ -72,14 +72,14 @@ export class Gossip {
   }
 
   /**
-   * A packet with as much news as it has room for; before that, what is said of its receiver (Lifeguard §IV.C), and what
-   * it must hear of us.
+   * A packet with as much news as it has room for; before that, what is said of its receiver (Lifeguard §IV.C), and a
+   * `record` that it must hear of.
    */
-  send(to: NodeId, head: PacketHead, ownRecord?: Uint8Array): void {
+  send(to: NodeId, head: PacketHead, record?: Uint8Array): void {
     const { options, table } = this.#around;
     const first = this.#around.first(to);
     const news = first === undefined ? [] : [first];
-    if (ownRecord !== undefined) news.push({ kind: "record", bytes: ownRecord });
+    if (record !== undefined) news.push({ kind: "record", bytes: record });
     if (this.#news.size > 0) {
       const used = news.reduce((sum, { bytes }) => sum + newsHeaderBytes + bytes.length, headBytes(head));
       const toldMax = transmissionsMax(options.retransmitFactor, table.livingCount + 1);

@@ -1,5 +1,4 @@
 import type { CoreCrypto } from "../base/crypto.ts";
-import type { NodeId } from "../base/node-id.ts";
 import type { Random } from "../base/random.ts";
 import type { Instant } from "../base/time.ts";
 import { type Accusation, isSignedBy, readAccusation, signAccusation } from "./accusation.ts";
@@ -26,8 +25,8 @@ export interface JudgeSurroundings {
   ask(member: Member): void;
   /** Ask it as in a round, through others too. */
   probe(member: Member, now: Instant): void;
-  /** This node is accused, of the record with this incarnation, and says that it lives. */
-  refuteOwn(incarnation: number, now: Instant): void;
+  /** This node is accused, and says that it lives. */
+  refuteOwn(now: Instant): void;
   /** It was given up. */
   gone(member: Member, now: Instant): void;
   emit(type: MembershipNews["type"], member: Member): void;
@@ -45,7 +44,7 @@ export class Judge {
       options: around.options,
       table: around.table,
       ask: (member) => around.ask(member),
-      heard: (member, now) => this.#acquit(member, now),
+      heard: (member) => this.#acquit(member),
       expired: (member, now) => this.#giveUp(member, now),
     });
   }
@@ -78,7 +77,8 @@ export class Judge {
       counters.unknown++;
       return;
     }
-    if (!isOfNow(accusation, member?.record ?? own, own.id)) {
+    // Also one of a later record of ours: it may be of an earlier life, but the word of its accuser does not prove that.
+    if (accusation.incarnation !== (member?.record ?? own).incarnation) {
       counters.stale++;
       return;
     }
@@ -92,10 +92,10 @@ export class Judge {
       counters.forged++;
       return;
     }
+    this.#credit.charge(accuser, now);
     if (member === undefined) {
-      this.#credit.charge(accuser, now);
       counters.refuted++;
-      this.#around.refuteOwn(accusation.incarnation, now);
+      this.#around.refuteOwn(now);
       return;
     }
     const isFirst = member.state === "alive";
@@ -115,9 +115,8 @@ export class Judge {
   }
 
   /** It is heard of, or heard: whoever accused it was wrong. */
-  refute(member: Member, now: Instant): void {
+  refute(member: Member): void {
     if (member.suspicion === undefined) return;
-    for (const accuser of member.suspicion.accusations.keys()) this.#credit.charge(accuser, now);
     this.#suspicions.end(member);
     this.#around.counters.refuted++;
   }
@@ -146,14 +145,15 @@ export class Judge {
   }
 
   /** It answered in time, though it has not refuted what was said of it. */
-  #acquit(member: Member, now: Instant): void {
-    this.refute(member, now);
+  #acquit(member: Member): void {
+    this.refute(member);
     this.#around.gossip().forget(member.record.id);
     this.#around.table.setState(member, "alive");
     this.#around.emit("memberChanged", member);
   }
 
   #giveUp(member: Member, now: Instant): void {
+    for (const accuser of member.suspicion?.accusations.keys() ?? []) this.#credit.giveBack(accuser, now);
     this.#suspicions.end(member);
     this.#around.gossip().forget(member.record.id);
     this.#around.table.setState(member, "dead");
@@ -164,9 +164,4 @@ export class Judge {
   #ownAccusation({ record }: Member): Accusation {
     return signAccusation(record.id, record.incarnation, this.#around.own().id, this.#around.crypto);
   }
-}
-
-/** About the record that we have; of our own, also about one of an earlier life that we have forgotten. */
-function isOfNow({ subject, incarnation }: Accusation, record: MemberRecord, ownId: NodeId): boolean {
-  return incarnation === record.incarnation || (subject === ownId && incarnation > record.incarnation);
 }

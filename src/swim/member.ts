@@ -26,6 +26,8 @@ export class Member {
   suspicion: Suspicion | undefined;
   /** Who told of it, until it was heard itself; `undefined` from then on. */
   introducer: NodeId | undefined;
+  /** Since when it is dead, if it is. */
+  deadSince: Instant | undefined;
 
   constructor(record: MemberRecord, introducer: NodeId | undefined) {
     this.record = record;

@@ -38,7 +38,7 @@ export interface SwimOptions {
   readonly addressesMax?: number;
   /** Least gap between two such trials, milliseconds, > 0. Default 2,000. */
   readonly retryGapMs?: number;
-  /** Probes under way for others, ≥ 1. Default 256; further ones are not done. */
+  /** Probes under way for others, ≥ 1, an eighth of them for each who asks. Default 256; further ones are not done. */
   readonly relaysMax?: number;
 }
 

@@ -19,6 +19,8 @@ export interface ProberSurroundings {
   silent(member: Member, now: Instant): void;
 }
 
+/** Share of the probes for others that one of them may have under way: else he could keep all others from being helped. */
+const relaysShareMax = 1 / 8;
 /** One question in so many goes to the neighbour. */
 const neighbourEvery = 4;
 
@@ -69,6 +71,8 @@ export class Prober {
   readonly #around: ProberSurroundings;
   readonly #asked = new Map<number, Probe | Relay>();
   readonly #probes = new Map<Member, Probe>();
+  /** Probes under way for others, by who wants them. */
+  readonly #relays = new Map<NodeId, number>();
   readonly #schedule = new Schedule<Probe | Relay>();
   #sequence: number;
   /** Not all nodes begin with their neighbours. */
@@ -78,10 +82,6 @@ export class Prober {
     this.#around = around;
     this.#sequence = firstSequence;
     this.#rounds = firstSequence % neighbourEvery;
-  }
-
-  get #relays(): number {
-    return this.#asked.size - this.#probes.size;
   }
 
   deadline(): Instant | undefined {
@@ -148,7 +148,10 @@ export class Prober {
       this.#around.send(from, { kind: "nack", sequence });
       return true;
     }
-    if (this.#relays >= this.#around.options.relaysMax) return false;
+    const { relaysMax } = this.#around.options;
+    const own = this.#relays.get(from) ?? 0;
+    if (own >= relaysMax * relaysShareMax || this.#asked.size - this.#probes.size >= relaysMax) return false;
+    this.#relays.set(from, own + 1);
     const relay = new Relay(target, this.#nextSequence(), from, sequence);
     this.#asked.set(relay.sequence, relay);
     this.#schedule.set(relay, after(now, this.#around.options.probeTimeoutMs));
@@ -195,6 +198,11 @@ export class Prober {
     this.#asked.delete(asked.sequence);
     this.#schedule.clear(asked);
     if (asked instanceof Probe) this.#probes.delete(asked.member);
+    else {
+      const left = (this.#relays.get(asked.requester) ?? 1) - 1;
+      if (left === 0) this.#relays.delete(asked.requester);
+      else this.#relays.set(asked.requester, left);
+    }
   }
 
   #nextSequence(): number {

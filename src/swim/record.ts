@@ -106,6 +106,25 @@ function parse(bytes: Uint8Array, crypto: CoreCrypto): MemberRecord | "malformed
   return { id, publicKey, name, address, metadata, incarnation, hasLeft: state === 1, bytes, fingerprint };
 }
 
+/** What orders the records of one member. */
+export interface RecordVersion {
+  readonly incarnation: number;
+  /** The first four bytes of the signature. */
+  readonly fingerprint: number;
+}
+
+export function versionOf({ incarnation, fingerprint }: MemberRecord): RecordVersion {
+  return { incarnation, fingerprint: fingerprint[0] };
+}
+
+/**
+ * Whether `a` takes the place of `b`. Threat: a member that signs two records with one incarnation; if each node kept the one
+ * it heard first, tables would differ for ever, and be sent around for ever.
+ */
+export function isNewer(a: RecordVersion, b: RecordVersion): boolean {
+  return (a.incarnation - b.incarnation || a.fingerprint - b.fingerprint) > 0;
+}
+
 function fingerprintOf(bytes: Uint8Array): readonly [number, number] {
   const reader = new Reader(bytes, bytes.length - signatureBytes);
   return [reader.u32(), reader.u32()];

@@ -13,7 +13,7 @@ export interface SuspicionSurroundings {
   /** Ask the suspect itself, telling it what is said of it. */
   ask(member: Member): void;
   /** It answered. */
-  heard(member: Member, now: Instant): void;
+  heard(member: Member): void;
   /** It had time to answer, and to refute, and did neither. */
   expired(member: Member, now: Instant): void;
 }
@@ -68,7 +68,7 @@ export class Suspicions {
   tick(now: Instant): void {
     for (let next = this.#schedule.expire(now); next !== undefined; next = this.#schedule.expire(now)) {
       if (now < next.due) this.#check(next, now);
-      else if (next.wasHeard) this.#around.heard(next.member, now);
+      else if (next.wasHeard) this.#around.heard(next.member);
       else this.#around.expired(next.member, now);
     }
   }

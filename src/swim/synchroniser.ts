@@ -5,7 +5,7 @@ import { after, earliest, type Instant } from "../base/time.ts";
 import type { Member } from "./member.ts";
 import type { SwimCounters } from "./messages.ts";
 import type { ResolvedSwimOptions } from "./options.ts";
-import type { MemberRecord } from "./record.ts";
+import { isNewer, type MemberRecord, versionOf } from "./record.ts";
 import { decodeSync, encodeSync, type ListEntry, type SyncMessage } from "./sync-messages.ts";
 import type { Table } from "./table.ts";
 
@@ -21,8 +21,8 @@ export interface SyncSurroundings {
   dropLink(peer: NodeId): void;
   /** True when it was news. */
   applyRecord(bytes: Uint8Array, from: NodeId, now: Instant): boolean;
-  /** Others know a record of this node that is as new as its own or newer, or hold it for dead. */
-  contradicted(incarnation: number, now: Instant): void;
+  /** Others know another record of this node that is as new as its own, or hold it for dead. */
+  contradicted(now: Instant): void;
   /** One of two tables holds it for dead and the other does not: find out. */
   dispute(member: Member, now: Instant): void;
 }
@@ -52,8 +52,10 @@ export class Synchroniser {
   /** Links that were dialled for an exchange, or are being. */
   readonly #wanted = new Set<NodeId>();
   readonly #joining = new Set<string>();
-  /** Exchanges under way that this node began. */
+  /** Peers that were sent an offer: it may be answered once. */
   readonly #begun = new Schedule<NodeId>();
+  /** Peers that have answered it with a list, and may send the records that this node lacks. */
+  readonly #asked = new Schedule<NodeId>();
   /** Peers that were sent a list, and may send what it lacks. */
   readonly #listed = new Schedule<NodeId>();
   #changes = 0;
@@ -73,12 +75,16 @@ export class Synchroniser {
   }
 
   deadline(): Instant | undefined {
-    return earliest(this.#due, earliest(this.#begun.deadline(), this.#listed.deadline()));
+    let next = this.#due;
+    for (const schedule of [this.#begun, this.#asked, this.#listed])
+      next = earliest(next, schedule.deadline());
+    return next;
   }
 
   tick(now: Instant): void {
-    for (let peer = this.#begun.expire(now); peer !== undefined; peer = this.#begun.expire(now))
-      this.#end(peer);
+    for (const schedule of [this.#begun, this.#asked]) {
+      for (let peer = schedule.expire(now); peer !== undefined; peer = schedule.expire(now)) this.#end(peer);
+    }
     while (this.#listed.expire(now) !== undefined);
     if (this.#due === undefined || now < this.#due) return;
     this.#arrange(this.#around.options.syncIntervalMs, now);
@@ -108,8 +114,7 @@ export class Synchroniser {
   onLinkDown(peer: NodeId): void {
     this.#links.delete(peer);
     this.#wanted.delete(peer);
-    this.#begun.clear(peer);
-    this.#listed.clear(peer);
+    for (const schedule of [this.#begun, this.#asked, this.#listed]) schedule.clear(peer);
   }
 
   onLinkFailed(peer: NodeId | undefined, address: string): void {
@@ -125,7 +130,8 @@ export class Synchroniser {
         this.#onOffer(from, message.count, message.hash, now);
         break;
       case "same":
-        this.#end(from);
+        if (this.#begun.get(from) === undefined) this.#around.counters.uninvited++;
+        else this.#end(from);
         break;
       case "list":
         if (this.#begun.get(from) === undefined) this.#around.counters.uninvited++;
@@ -153,7 +159,7 @@ export class Synchroniser {
   }
 
   #begin(peer: NodeId, now: Instant): void {
-    if (this.#begun.get(peer) !== undefined) return;
+    if (this.#begun.get(peer) !== undefined || this.#asked.get(peer) !== undefined) return;
     this.#begun.set(peer, after(now, this.#around.options.syncTimeoutMs));
     const { count, hash } = this.#summary();
     this.#send(peer, { kind: "offer", count, hash });
@@ -161,6 +167,7 @@ export class Synchroniser {
 
   #end(peer: NodeId): void {
     this.#begun.clear(peer);
+    this.#asked.clear(peer);
     if (this.#wanted.delete(peer)) this.#around.dropLink(peer);
   }
 
@@ -184,6 +191,10 @@ export class Synchroniser {
   /** The peer's table against ours: what it lacks is sent, what we lack is asked for, what differs is disputed. */
   #onList(from: NodeId, entries: readonly ListEntry[], now: Instant): void {
     const { table, options } = this.#around;
+    // Threat: an answer is a hundred times as long as a list that says little, so there is one, with each record once.
+    this.#begun.clear(from);
+    this.#asked.set(from, after(now, options.syncTimeoutMs));
+    const seen = new Set<NodeId>();
     const lacking = new Set<Member>();
     for (const member of table.members()) if (member.isLiving) lacking.add(member);
     const sent: MemberRecord[] = [];
@@ -192,6 +203,8 @@ export class Synchroniser {
     let room = options.membersMax - table.livingCount;
     let ownEntry: ListEntry | undefined;
     for (const entry of entries) {
+      if (seen.has(entry.id)) continue;
+      seen.add(entry.id);
       const member = table.get(entry.id);
       if (entry.id === this.#around.own().id) ownEntry = entry;
       else if (member === undefined) {
@@ -199,33 +212,38 @@ export class Synchroniser {
         wanted.push(entry.id);
       } else {
         lacking.delete(member);
-        const { incarnation } = member.record;
-        if (entry.incarnation > incarnation) wanted.push(entry.id);
-        else if (entry.incarnation < incarnation) sent.push(member.record);
+        const version = versionOf(member.record);
+        if (isNewer(entry, version)) wanted.push(entry.id);
+        else if (isNewer(version, entry)) sent.push(member.record);
         else if ((entry.state === "dead") !== (member.state === "dead")) {
           disputed.push(entry.id);
           this.#around.dispute(member, now);
         }
       }
     }
-    this.#compareOwn(ownEntry, sent, now);
+    this.#compareOwn(ownEntry, sent, wanted, now);
     for (const { record } of lacking) sent.push(record);
     this.#sendRecords(from, sent, false);
     this.#send(from, { kind: "wants", wanted, disputed });
   }
 
-  #compareOwn(entry: ListEntry | undefined, sent: MemberRecord[], now: Instant): void {
+  #compareOwn(entry: ListEntry | undefined, sent: MemberRecord[], wanted: NodeId[], now: Instant): void {
     const own = this.#around.own();
-    if (entry !== undefined && entry.incarnation >= own.incarnation) {
-      const isTheSame = entry.incarnation === own.incarnation && entry.fingerprint === own.fingerprint[0];
+    if (entry !== undefined && entry.incarnation > own.incarnation) {
+      // Of an earlier life, if it is true. Threat: whoever believed it could be led to the end of all incarnations.
+      wanted.push(own.id);
+      return;
+    }
+    if (entry?.incarnation === own.incarnation) {
+      const isTheSame = entry.fingerprint === own.fingerprint[0];
       if (isTheSame && (entry.state === "alive" || own.hasLeft)) return;
-      this.#around.contradicted(entry.incarnation, now);
+      this.#around.contradicted(now);
     }
     sent.push(this.#around.own());
   }
 
   #onRecords(from: NodeId, records: readonly Uint8Array[], isLast: boolean, now: Instant): void {
-    const isAwaited = this.#begun.get(from) !== undefined || this.#listed.get(from) !== undefined;
+    const isAwaited = this.#asked.get(from) !== undefined || this.#listed.get(from) !== undefined;
     if (!isAwaited || records.length > recordsPerMessage) {
       this.#around.counters.uninvited++;
       return;

@@ -3,6 +3,9 @@ import type { Random } from "../base/random.ts";
 import { Member, type MemberState } from "./member.ts";
 import type { MemberRecord } from "./record.ts";
 
+/** Share of a full table that one introducer may fill with members that nobody else has shown. */
+const hearsayShareMax = 1 / 8;
+
 /**
  * The members that this node knows, other than itself: by id, and the living ones also in the order in which they are
  * probed. That order is shuffled anew after each pass and newcomers get a random place in it, so that each is probed once
@@ -11,6 +14,7 @@ import type { MemberRecord } from "./record.ts";
 export class Table {
   readonly #random: Random;
   readonly #membersMax: number;
+  readonly #evicted: (member: Member) => void;
   readonly #members = new Map<NodeId, Member>();
   readonly #living: Member[] = [];
   /** Dead and left, the one gone longest first. */
@@ -21,9 +25,11 @@ export class Table {
   #hashHigh = 0;
   #hashLow = 0;
 
-  constructor(membersMax: number, random: Random) {
+  /** @param evicted told of living members that had to make room; they are `dead` by then. */
+  constructor(membersMax: number, random: Random, evicted: (member: Member) => void) {
     this.#membersMax = membersMax;
     this.#random = random;
+    this.#evicted = evicted;
   }
 
   get size(): number {
@@ -51,8 +57,8 @@ export class Table {
    * Adds a living member; `undefined` when there is no room.
    *
    * A peer may invent any number of members. When the table is full, the dead make room first, and then a member that
-   * nobody but its introducer has shown: one of that introducer which has told of most such. So whoever floods the
-   * table pushes out his own inventions, and cannot add to them.
+   * nobody but its introducer has shown: one of that introducer which has told of most such. Whoever has told of an eighth
+   * of the table himself gets no room that way, or he would push out those that a newcomer learned of where it joined.
    */
   add(record: MemberRecord, introducer: NodeId): Member | undefined {
     if (this.#members.size >= this.#membersMax && !this.#makeRoom(introducer)) return undefined;
@@ -162,7 +168,9 @@ export class Table {
       this.#members.delete(longestGone.record.id);
       return true;
     }
-    let [worst, most]: [NodeId | undefined, number] = [undefined, (this.#hearsay.get(introducer) ?? 0) + 1];
+    const own = this.#hearsay.get(introducer) ?? 0;
+    if (own >= this.#membersMax * hearsayShareMax) return false;
+    let [worst, most]: [NodeId | undefined, number] = [undefined, own + 1];
     for (const [id, count] of this.#hearsay) if (count > most) [worst, most] = [id, count];
     if (worst === undefined) return false;
     const victim = this.#living.find(
@@ -171,6 +179,9 @@ export class Table {
     if (victim === undefined) return false;
     this.#withdraw(victim);
     this.#members.delete(victim.record.id);
+    // Whoever is asking it or finding out about it lets go of it.
+    victim.state = "dead";
+    this.#evicted(victim);
     return true;
   }
 

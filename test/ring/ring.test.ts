@@ -147,7 +147,6 @@ describe("who closes", () => {
   test("one that something else of this node holds stays", () => {
     const one = new One(0, []);
     one.tell({ type: "hold", id: id(100), held: true });
-    expect(one.until(0)).toEqual(["want 100"]);
     one.tell(up(100));
     expect(one.until(1_000_000)).toEqual(["wanted 100"]);
     one.tell({ type: "hold", id: id(100), held: false });
@@ -262,5 +261,28 @@ describe("churn", () => {
       }),
       { numRuns: 60 },
     );
+  });
+});
+
+describe("members that are not there", () => {
+  test("are not dialled for ever for whoever holds a link to them", () => {
+    const one = new One(0, [9, 100]);
+    one.tell({ type: "hold", id: id(100), held: true });
+    one.tell({ type: "hold", id: id(0), held: true });
+    one.until(0);
+    one.tell({ type: "memberDown", id: id(100) });
+    expect(one.until(0)).toEqual(["drop 100"]);
+    expect(one.until(60_000).filter((line) => line !== "want 9" && line !== "drop 9")).toEqual([]);
+    // It is still held when it comes back.
+    one.tell({ type: "memberUp", id: id(100) });
+    expect(one.until(60_000)).toContain("want 100");
+  });
+
+  test("all of them: a node that reaches nobody goes on trying", () => {
+    const one = new One(0, [9, 100]);
+    one.until(60_000);
+    expect(one.until(75_000)).toContain("want 9");
+    one.until(600_000);
+    expect(one.until(606_000).filter((line) => line === "want 9").length).toBeGreaterThan(0);
   });
 });

@@ -227,12 +227,35 @@ describe("back-pressure", () => {
     const outputs = drain(forwarder);
     expect(outputs.map(({ type }) => type)).toEqual(["busy", "forward"]);
     expect(outputs).toMatchObject([{ to: left }, { to: left }]);
-    expect(forwarder.waitingBytes).toBe(2_000);
+    expect(forwarder.waitingBytes).toBe(2 * packet.length);
     forwarder.handle({ type: "linkReady", id: target }, at(0));
     expect(drain(forwarder)).toMatchObject([
       { type: "forward", to: target },
       { type: "forward", to: target },
     ]);
+    expect(forwarder.waitingBytes).toBe(0);
+  });
+
+  test("packets without a payload fill a queue, too", () => {
+    const forwarder = new Forwarder(self, resolveForwarderOptions({ linkQueueBytesMax: 10_000 }));
+    for (const id of [left, target]) forwarder.handle({ type: "linkUp", id }, at(0));
+    forwarder.handle({ type: "linkFull", id: target }, at(0));
+    const empty = { protocol: 1, variant: 0, visited: [], target, source: left, payload: new Uint8Array() };
+    for (let count = 0; count < 10_000; count++)
+      forwarder.handle({ type: "forward", from: left, payload: encodePacket(empty) }, at(0));
+    drain(forwarder);
+    forwarder.handle({ type: "linkReady", id: target }, at(0));
+    expect(drain(forwarder).length).toBeLessThan(200);
+  });
+
+  test("a link that comes up twice, once in the place of another, loses nothing that waits, and is not full", () => {
+    const forwarder = new Forwarder(self, resolveForwarderOptions());
+    forwarder.handle({ type: "linkUp", id: target }, at(0));
+    forwarder.handle({ type: "linkFull", id: target }, at(0));
+    forwarder.handle({ type: "send", target, protocol: 1, payload }, at(0));
+    expect(drain(forwarder)).toEqual([]);
+    forwarder.handle({ type: "linkUp", id: target }, at(0));
+    expect(drain(forwarder)).toMatchObject([{ type: "forward", to: target }]);
     expect(forwarder.waitingBytes).toBe(0);
   });
 

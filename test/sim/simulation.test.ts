@@ -272,3 +272,36 @@ describe("nodes", () => {
     expect(() => simulation.run({ forMs: 1 })).toThrow("n1 has a deadline that no tick moves");
   });
 });
+
+describe("a link that is closed and dialled again at once", () => {
+  test.each([1, 2, 3, 4])(
+    "is told to each end as down, then as up, never the other way round: seed %i",
+    (seed) => {
+      const { simulation, a, b } = linked({ seed, lossRate: 0.4 });
+      const ends = [
+        { from: a, to: b },
+        { from: b, to: a },
+      ];
+      for (let count = 0; count < 100; count++) {
+        for (const { from, to } of ends) from.act((host) => host.say({ type: "dropLink", peer: to.id }));
+        for (const { from, to } of ends)
+          from.act((host) => host.say({ type: "wantLink", peer: to.id, address: to.address }));
+        simulation.run({ forMs: 400 });
+      }
+      for (const { host } of [a, b]) {
+        const news = host.types().filter((type) => type === "linkUp" || type === "linkDown");
+        expect(news.length).toBeGreaterThan(20);
+        expect(news.filter((type, index) => type !== (index % 2 === 0 ? "linkUp" : "linkDown"))).toEqual([]);
+      }
+    },
+  );
+
+  test("is not told to the next life of its other end", () => {
+    const { simulation, a, b } = linked();
+    a.act((host) => host.say({ type: "dropLink", peer: b.id }));
+    simulation.crash(b);
+    simulation.restart(b);
+    simulation.run({ forMs: 1_000 });
+    expect(b.host.types()).toEqual([]);
+  });
+});

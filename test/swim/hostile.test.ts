@@ -173,20 +173,27 @@ describe("a liar", () => {
   });
 
   test("cannot have this node ask strangers, or more than its bound at a time", () => {
-    const subject = acquainted([alice, mallory], { relaysMax: 4 });
-    const stranger = subject.hear(mallory, { kind: "pingRequest", sequence: 1, target: bob.id });
+    const subject = acquainted([alice, bob, mallory], { relaysMax: 8 });
+    const carol = new Person("carol");
+    const stranger = subject.hear(mallory, { kind: "pingRequest", sequence: 1, target: carol.id });
     expect(stranger.map(({ to, head }) => [to, head.kind])).toEqual([[mallory.id, "nack"]]);
     const pings = Array.from({ length: 10 }, (_, sequence) =>
       subject.hear(mallory, { kind: "pingRequest", sequence, target: alice.id }),
     ).flat();
-    expect(pings.filter(({ to }) => to === alice.id)).toHaveLength(4);
-    expect(subject.swim.counters.uninvited).toBe(6);
+    expect(pings.filter(({ to }) => to === alice.id)).toHaveLength(1);
+    expect(subject.swim.counters.uninvited).toBe(9);
+    // Which leaves room for the requests of others, and is over when the question is.
+    const others = subject.hear(bob, { kind: "pingRequest", sequence: 1, target: alice.id });
+    expect(others.filter(({ to }) => to === alice.id)).toHaveLength(1);
+    subject.pass(300);
+    const again = subject.hear(mallory, { kind: "pingRequest", sequence: 1, target: alice.id });
+    expect(again.filter(({ to }) => to === alice.id)).toHaveLength(1);
   });
 });
 
 describe("bounds", () => {
   test("100,000 bogus members of one peer push out nobody but each other", () => {
-    const table = new Table(1_000, seededRandom(1));
+    const table = new Table(1_000, seededRandom(1), () => {});
     const honest = Array.from({ length: 300 }, (_, number) => invented(number));
     for (const [index, record] of honest.entries()) {
       const member = table.add(record, index % 2 === 0 ? alice.id : bob.id);
@@ -212,7 +219,7 @@ describe("bounds", () => {
   });
 
   test("the dead make room first, the one gone longest before the others", () => {
-    const table = new Table(3, seededRandom(1));
+    const table = new Table(3, seededRandom(1), () => {});
     const [one, two, three, four] = [1, 2, 3, 4].map(invented) as [
       MemberRecord,
       MemberRecord,
@@ -262,7 +269,7 @@ describe("bounds", () => {
   test("addresses to try again are bounded, and the one gone longest makes room", () => {
     const book = new AddressBook(2);
     for (const person of [alice, bob, mallory]) {
-      book.add({ id: person.id, address: "a:1" }, at(0), at(0));
+      book.add({ id: person.id, name: "a@a:1", address: "a:1", wasHeard: true }, at(0), at(0));
     }
     expect(book.remembered().map(({ id }) => id)).toEqual([bob.id, mallory.id]);
   });

@@ -337,6 +337,27 @@ describe("members", () => {
   });
 });
 
+describe("known are", () => {
+  test("members, and for ten minutes those that died; not those that left, nor strangers", () => {
+    const subject = acquainted([alice, bob], { probeIntervalMs: 1e7, confirmers: 0 });
+    const known = () => [alice, bob, carol].map(({ id }) => subject.swim.isKnown(id, subject.now));
+    const members = () => [alice, bob, carol].map(({ id }) => subject.swim.isMember(id));
+    expect(known()).toEqual([true, true, false]);
+    subject.gossip(bob, bob.accuse(alice), bob.sign({ incarnation: 1, hasLeft: true }));
+    subject.pass(4_999);
+    expect(members()).toEqual([true, false, false]);
+    subject.pass(1);
+    expect(members()).toEqual([false, false, false]);
+    subject.pass(599_999);
+    expect(known()).toEqual([true, false, false]);
+    subject.pass(1);
+    expect(known()).toEqual([false, false, false]);
+    subject.gossip(alice, alice.sign({ incarnation: 1 }));
+    expect(known()).toEqual([true, false, false]);
+    expect(subject.swim.isKnown(subject.id, subject.now)).toBe(true);
+  });
+});
+
 describe("exchanges", () => {
   test("a joining node dials, offers what it knows, and lets the link go when both agree", () => {
     const subject = new Subject();
@@ -366,8 +387,8 @@ describe("exchanges", () => {
     const last = acquainted([alice, bob]);
     const remembered = last.swim.remembered();
     expect(JSON.parse(JSON.stringify(remembered))).toEqual([
-      { id: alice.id, address: "alice.example:4433" },
-      { id: bob.id, address: "bob.example:4433" },
+      { id: alice.id, name: "alice@host:4433", address: "alice.example:4433" },
+      { id: bob.id, name: "bob@host:4433", address: "bob.example:4433" },
     ]);
   });
 });

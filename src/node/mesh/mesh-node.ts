@@ -100,6 +100,7 @@ export class MeshNode implements MeshPort {
   constructor(setup: MeshNodeSetup) {
     this.#setup = setup;
     this.#links = setup.links;
+    for (const { name, address } of setup.remembered ?? []) this.#remember(this.#nameAt, address, name);
     const metadata = withLife(setup.creation, setup.metadata);
     this.#mesh = new Mesh({ ...setup, metadata }, setup.clock());
     this.#names = new Names(

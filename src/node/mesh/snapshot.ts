@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { toError } from "../../base/errors.ts";
 import { parseNodeId } from "../../base/node-id.ts";
+import { canonicalNodeName } from "../../base/node-name.ts";
 import { fileName } from "../../io/file-name.ts";
 import { ensurePrivateFolder, readPrivateFile, writePrivateFile } from "../../io/private-files.ts";
 import type { RememberedMember } from "../../swim/index.ts";
@@ -44,7 +45,7 @@ export class Snapshot {
 
   /** Resolves when it is on disk, or why not is logged. Nothing is written when nothing has changed. */
   save(members: readonly RememberedMember[]): Promise<void> {
-    const kept = members.slice(0, membersMax).map(({ id, address }) => ({ id, address }));
+    const kept = members.slice(0, membersMax).map(({ id, name, address }) => ({ id, name, address }));
     const text = `${JSON.stringify({ version, members: kept })}\n`;
     if (text === this.#written) return this.#writing;
     this.#written = text;
@@ -68,7 +69,7 @@ function parse(text: string): RememberedMember[] {
   if (content?.version !== version || !Array.isArray(content.members))
     throw new Error("it is no list of members");
   return content.members.slice(0, membersMax).map((each: unknown) => {
-    const { id, address } = (each ?? {}) as { id?: unknown; address?: unknown };
-    return { id: parseNodeId(String(id)), address: String(address) };
+    const { id, name, address } = (each ?? {}) as { id?: unknown; name?: unknown; address?: unknown };
+    return { id: parseNodeId(String(id)), name: canonicalNodeName(String(name)), address: String(address) };
   });
 }

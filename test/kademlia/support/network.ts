@@ -18,10 +18,19 @@ export interface NetworkNode {
   readonly id: NodeId;
   readonly publicKey: Uint8Array;
   readonly crypto: CoreCrypto;
-  readonly kademlia: Kademlia;
+  kademlia: Kademlia;
+  /** Its wall clock is wrong by this. */
+  clockMs: number;
   alive: boolean;
   group: number;
   readonly said: KademliaOutput[];
+}
+
+interface Sent {
+  readonly due: number;
+  readonly to: NodeId;
+  readonly payload: Uint8Array;
+  readonly from: NodeId;
 }
 
 /** Nodes whose membership is given; messages arrive in the order in which they were sent, 10 ms later. */
@@ -31,11 +40,18 @@ export class Network {
   now = 0;
   /** Answers in the place of a node that is hostile. */
   intercept:
-    | ((node: NetworkNode, input: KademliaInput) => { to: NodeId; payload: Uint8Array } | undefined)
+    | ((
+        node: NetworkNode,
+        input: KademliaInput,
+      ) => { to: NodeId; payload: Uint8Array; afterMs?: number } | undefined)
     | undefined;
+  /** Nodes that are no members any more, and until when they are known. */
+  readonly dead = new Map<NodeId, number>();
   readonly #byId = new Map<NodeId, NetworkNode>();
   readonly #options: Required<KademliaOptions>;
   readonly #queue = new Queue<{ readonly due: number; readonly to: NodeId; readonly input: KademliaInput }>();
+  /** Answers that take longer than others; one at a time. */
+  readonly #late: Sent[] = [];
   #token = 0;
 
   constructor(size: number, seed: number, options: KademliaOptions = {}) {
@@ -62,12 +78,10 @@ export class Network {
     if (!node.alive) return;
     const lie = this.intercept?.(node, input);
     if (lie !== undefined) {
-      const { to, payload } = lie;
-      this.#queue.push({
-        due: this.now + 10,
-        to,
-        input: { type: "message", from: node.id, via: node.id, payload },
-      });
+      const { to, payload, afterMs = 10 } = lie;
+      const late = { due: this.now + afterMs, to, payload, from: node.id };
+      if (afterMs === 10) this.#send(late);
+      else this.#late.push(late);
       return;
     }
     node.kademlia.handle(input, at(this.now));
@@ -79,19 +93,23 @@ export class Network {
       const { to, payload } = output;
       const target = this.#byId.get(to);
       if (target === undefined || target.group !== node.group) continue;
-      const due = this.now + 10;
-      this.#queue.push({ due, to, input: { type: "message", from: node.id, via: node.id, payload } });
+      this.#send({ due: this.now + 10, to, payload, from: node.id });
     }
   }
 
   run(forMs: number): void {
     const end = this.now + forMs;
     for (;;) {
+      const late = this.#late[0];
+      if (late !== undefined && this.#queue.length === 0) {
+        this.#late.shift();
+        this.#send(late);
+      }
       const message = this.#queue.peek();
       let next = message?.due ?? Infinity;
       let waking: NetworkNode | undefined;
       // Few nodes have anything to wait for while messages are under way; all are looked at when there are none.
-      if (message === undefined) {
+      if (message === undefined || message.due > this.now + 10) {
         for (const node of this.nodes) {
           const due = node.alive ? node.kademlia.deadline() : undefined;
           if (due === undefined || due >= next) continue;
@@ -110,6 +128,12 @@ export class Network {
       }
     }
     this.now = end;
+  }
+
+  /** A new life with nothing but the key, which hears of all others. */
+  restart(node: NetworkNode): void {
+    node.kademlia = this.#kademliaOf(node);
+    for (const other of this.nodes) this.tell(node, { type: "memberUp", id: other.id });
   }
 
   publish(node: NetworkNode, key: Point, value: Uint8Array, kind = 1, ttlMs = 3_600_000): void {
@@ -132,23 +156,32 @@ export class Network {
     throw new Error("a lookup without an end");
   }
 
+  #send({ due, to, payload, from }: Sent): void {
+    this.#queue.push({ due, to, input: { type: "message", from, via: from, payload } });
+  }
+
   #add(): void {
     const publicKey = this.random.bytes(91);
     const crypto = standInCrypto(publicKey);
     const id = nodeIdFromBytes(crypto.sha256(publicKey));
-    const kademlia = new Kademlia(
+    const node = { id, publicKey, crypto, clockMs: 0, alive: true, group: 0, said: [] };
+    const whole = Object.assign(node, { kademlia: this.#kademliaOf(node) });
+    this.nodes.push(whole);
+    this.#byId.set(id, whole);
+  }
+
+  #kademliaOf(node: Pick<NetworkNode, "id" | "publicKey" | "crypto" | "clockMs">): Kademlia {
+    return new Kademlia(
       {
-        self: id,
-        publicKey,
-        crypto,
+        self: node.id,
+        publicKey: node.publicKey,
+        crypto: node.crypto,
         random: seededRandom(this.random.u32()),
-        wallClock: (now) => 1_700_000_000_000 + now,
-        isMember: (each) => this.#byId.has(each),
+        wallClock: (now) => 1_700_000_000_000 + node.clockMs + now,
+        isMember: (each) => this.#byId.has(each) && !this.dead.has(each),
+        isKnown: (each, now) => this.#byId.has(each) && now < (this.dead.get(each) ?? Infinity),
       },
       this.#options,
     );
-    const node = { id, publicKey, crypto, kademlia, alive: true, group: 0, said: [] };
-    this.nodes.push(node);
-    this.#byId.set(id, node);
   }
 }

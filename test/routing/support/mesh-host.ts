@@ -62,6 +62,7 @@ export class MeshHost implements SimulatedHost {
         random: context.random,
         wallClock: (now) => 1_700_000_000_000 + now,
         isMember: (id) => watcher.isMember(id),
+        isKnown: (id) => watcher.isMember(id),
       },
       resolveKademliaOptions(),
     );
