@@ -89,7 +89,7 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
   /** Links that an exchange of memberships needs. */
   readonly #exchanging = new Set<NodeId>();
   readonly #outputs = new Queue<MeshOutput>();
-  readonly #counters = { forged: 0, malformed: 0, unsealable: 0, namesakes: 0 };
+  readonly #counters = { forged: 0, malformed: 0, strangers: 0, unsealable: 0, namesakes: 0 };
 
   constructor(setup: MeshSetup, now: Instant) {
     const { crypto, random, publicKey, seal, wallClock, options = {} } = setup;
@@ -120,8 +120,10 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
     this.#names.add(this.id, setup.name);
   }
 
-  /** `forged`, `malformed`: boxes; `unsealable`: datagrams for nodes whose key is not known; `namesakes`: members with another's name. */
-  get counters(): Readonly<Record<"forged" | "malformed" | "unsealable" | "namesakes", number>> {
+  /** `forged`, `malformed`: boxes; `strangers`: packets of channels by nodes that are no members; `unsealable`: datagrams for nodes whose key is not known; `namesakes`: members with another's name. */
+  get counters(): Readonly<
+    Record<"forged" | "malformed" | "strangers" | "unsealable" | "namesakes", number>
+  > {
     return this.#counters;
   }
 
@@ -257,8 +259,11 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
 
   #onDelivery(delivery: Delivery, now: Instant): void {
     const { source, via, protocol, payload } = delivery;
-    if (protocol === packetProtocol.channel) this.#toChannels({ type: "packet", source, via, payload }, now);
-    else if (protocol === packetProtocol.datagram) this.#onBox(delivery, now);
+    if (protocol === packetProtocol.channel) {
+      // Threat: OPENs by nodes that somebody has made up, each with a key of its own.
+      if (this.swim.isMember(source)) this.#toChannels({ type: "packet", source, via, payload }, now);
+      else this.#counters.strangers++;
+    } else if (protocol === packetProtocol.datagram) this.#onBox(delivery, now);
     else this.#counters.malformed++;
   }
 

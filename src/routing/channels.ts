@@ -211,7 +211,7 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
       this.#outputs.push({ type: "packet", to: source, payload: incoming.accept, variant: 0 });
       return;
     }
-    if (this.#incoming >= this.#options.incomingMax || !this.#agreements.take(via, now)) {
+    if (!this.#agreements.take(via, now) || !this.#makeRoom()) {
       this.#counters.limited++;
       return;
     }
@@ -225,6 +225,22 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
     peer.pending?.close();
     peer.pending = incoming;
     this.#outputs.push({ type: "packet", to: source, payload: incoming.accept, variant: 0 });
+  }
+
+  /** Threat: channels that are opened and never used. The one opened first, of those that nothing has come by yet, goes. */
+  #makeRoom(): boolean {
+    if (this.#incoming < this.#options.incomingMax) return true;
+    let oldest: Peer | undefined;
+    for (const peer of this.#peers.values()) {
+      if (peer.pending === undefined) continue;
+      if (oldest?.pending === undefined || peer.pending.usedAt < oldest.pending.usedAt) oldest = peer;
+    }
+    if (oldest === undefined) return false;
+    oldest.pending?.close();
+    oldest.pending = undefined;
+    this.#incoming--;
+    this.#forgetUnused(oldest);
+    return true;
   }
 
   #onReply(

@@ -304,6 +304,21 @@ describe("relays that are hostile, with the real primitives", () => {
     expect(pair.b.channels.sizes.incoming).toBe(1);
   });
 
+  test("channels that are opened and never used make room for others", () => {
+    const pair = new Pair(1, { incomingMax: 4 }, [own(), own()]);
+    for (let count = 0; count < 10; count++) {
+      const eve = new Pair(10 + count, {}, [own(), own()]);
+      eve.send(eve.a, 7);
+      const { payload } = eve.seen[0] as { payload: Uint8Array };
+      pair.tell(pair.b, { type: "packet", source: eve.a.id, via: eve.a.id, payload });
+      pair.run(10);
+    }
+    expect(pair.b.channels.sizes.incoming).toBe(4);
+    pair.send(pair.a, 1);
+    pair.run(5_000);
+    expect(pair.b.received).toEqual([1]);
+  });
+
   test("garbage is counted and ignored", () => {
     const pair = new Pair(1);
     fc.assert(
