@@ -326,8 +326,15 @@ export class MeshNode implements MeshPort {
         if (output.type === "memberDown") sessions.onMemberDown(output.member.id);
         // It may hold names that this node has given to others, or the other way round.
         else if (output.type !== "memberSuspect") this.#toNames({ type: "memberUp", id: output.member.id });
+        this.#warnOfNamesake(output.member);
         this.#setup.onNews({ ...output, member: withoutLife(output.member) });
     }
+  }
+
+  #warnOfNamesake({ id, name, state }: MemberView): void {
+    const first = this.#mesh.idOf(name);
+    if (state !== "alive" || first === undefined || first === id) return;
+    this.#setup.log.warn({ node: name, nodeId: id, reached: first }, "member.namesake");
   }
 
   #onDirectory(output: DirectoryOutput): void {
