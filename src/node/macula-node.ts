@@ -42,6 +42,7 @@ import { type Log, silentLog } from "./log.ts";
 import { logBeamNews, logCrash, logErlangNews, logLinkNews, logMembershipNews } from "./log-events.ts";
 import { MeshNode, type Route, type Trace } from "./mesh/mesh-node.ts";
 import { Snapshot } from "./mesh/snapshot.ts";
+import type { MeshStats } from "./mesh/stats.ts";
 import { ProcessDriver } from "./process-driver.ts";
 import { keepRenewed } from "./renewal.ts";
 import { Ways } from "./ways.ts";
@@ -81,6 +82,7 @@ export interface MaculaNodeEvents {
 }
 
 export interface MaculaNodeStats extends LinksStats {
+  readonly mesh: MeshStats;
   readonly processes: { readonly live: number; readonly counters: Readonly<ProcessCounters> };
 }
 
@@ -477,6 +479,7 @@ export class MaculaNode implements AsyncDisposable {
   stats(): MaculaNodeStats {
     return {
       ...this.#links.stats(),
+      mesh: this.#mesh.stats(),
       processes: { live: this.#runtime.processes().length, counters: this.#runtime.counters },
     };
   }

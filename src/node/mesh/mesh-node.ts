@@ -18,6 +18,7 @@ import { Deadlines } from "../links/deadlines.ts";
 import { FoundAnother, type Links } from "../links/index.ts";
 import type { MeshPort } from "../links/mesh-port.ts";
 import type { Snapshot } from "./snapshot.ts";
+import { type MeshStats, statsOf } from "./stats.ts";
 
 /** How often the event loop's delay is looked at. */
 const loopCheckMs = 1_000;
@@ -95,6 +96,10 @@ export class MeshNode implements MeshPort {
   /** For what shows the mesh to people. */
   get mesh(): Mesh {
     return this.#mesh;
+  }
+
+  stats(): MeshStats {
+    return statsOf(this.#mesh);
   }
 
   /** An address where a member may be: `host:port`, or a node name. Tried once. */
