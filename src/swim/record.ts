@@ -9,6 +9,7 @@
  */
 import { concat, equal } from "../base/bytes.ts";
 import type { CoreCrypto } from "../base/crypto.ts";
+import { MeshError } from "../base/errors.ts";
 import { type NodeId, nodeIdFromBytes } from "../base/node-id.ts";
 import { canonicalNodeName } from "../base/node-name.ts";
 import { Reader } from "../base/reader.ts";
@@ -47,7 +48,7 @@ export const signatureBytes = 64;
 const context = utf8("macula member record\0");
 const addressPattern = /^[\x21-\x7e]{1,255}$/;
 
-/** The record with this content, signed by the node whose crypto it is. */
+/** The record with this content, signed by the node whose crypto it is. @throws MeshError `CONFIGURATION` when it does not fit one. */
 export function signRecord(content: MemberContent, publicKey: Uint8Array, crypto: CoreCrypto): MemberRecord {
   const writer = new Writer();
   writer.u8(content.hasLeft ? 1 : 0);
@@ -63,7 +64,8 @@ export function signRecord(content: MemberContent, publicKey: Uint8Array, crypto
   writer.raw(crypto.sign(concat([context, writer.bytes()])));
   const record = readRecord(writer.take(), crypto);
   if (typeof record === "object") return record;
-  throw new RangeError(
+  throw new MeshError(
+    "CONFIGURATION",
     `no record can be made of name ${JSON.stringify(content.name)}, address ${JSON.stringify(content.address)} ` +
       `and ${content.metadata.length} bytes of metadata: at most ${metadataBytesMax}, and ${recordBytesMax} in all`,
   );

@@ -107,6 +107,11 @@ export class MeshNode implements MeshPort {
     this.tell({ type: "join", address });
   }
 
+  /** @throws MeshError `CONFIGURATION` above 512 bytes. */
+  setMetadata(metadata: Uint8Array): void {
+    this.tell({ type: "update", metadata });
+  }
+
   /** How messages to each living member leave this node now. */
   routes(): Route[] {
     return this.#mesh.swim.members().flatMap(({ id, name, state }) => {
