@@ -147,9 +147,10 @@ await check("build of benches and fuzzers", node, [
   "-p",
   "tsconfig.bench.json",
 ]);
-// Short forms of `npm run fuzz` and `npm run soak`.
+// Short forms of `npm run fuzz`, `npm run soak` and `npm run soak:mesh`.
 await check("fuzz", node, ["build/fuzz/main.js", "--seconds", "10"]);
 await check("soak", node, ["scripts/soak-quic.mjs", "--seconds", "10"]);
+await check("soak of a mesh of 25 nodes", node, ["build/bench/soak-mesh.js", "--seconds", "120"]);
 await check("the package, installed elsewhere", node, ["scripts/check-package.mjs"]);
 await check("demo", node, ["dist/cli/demo/main.js"]);
 // The engine is compiled once and must load in every supported Node.

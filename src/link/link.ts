@@ -11,6 +11,8 @@ export type LinkInput =
   | { readonly type: "datagram"; readonly bytes: Uint8Array }
   /** Ask for a sign of life now. */
   | { readonly type: "ask" }
+  /** The link belongs to a session: what the peer's lanes bring is read from now on. */
+  | { readonly type: "inSession" }
   /** A frame that has no place on the stream where it came. */
   | { readonly type: "misplaced"; readonly frameType: number }
   /** Reading or decoding of something from the peer failed with this MeshError. */
@@ -38,7 +40,7 @@ export type LinkOutput =
   | { readonly type: "finish"; readonly retire: { readonly readAll: boolean } | undefined }
   | { readonly type: "close"; readonly ending: Ending };
 
-type TimerName = "leaving" | "halfMessages";
+type TimerName = "leaving" | "halfMessages" | "session";
 
 /**
  * A link after its handshake: heartbeats, one inbox per incoming stream, and the end.
@@ -71,6 +73,8 @@ export class Link implements Machine<LinkInput, LinkOutput> {
     this.#heartbeat = new Heartbeat(options, now);
     // Half messages are bounded in bytes; a coarse timer is enough to let go of those that will not be completed.
     this.#timers.set("halfMessages", after(now, halfMessagesIntervalMs));
+    // Threat: a peer that proves itself and then says nothing of a session keeps a link, its windows, and all who wait for it.
+    this.#timers.set("session", after(now, options.handshakeTimeoutMs));
   }
 
   /** Smoothed round trip, milliseconds; `undefined` before the first heartbeat was answered. */
@@ -110,6 +114,9 @@ export class Link implements Machine<LinkInput, LinkOutput> {
         break;
       case "ask":
         this.#heartbeat.handle({ type: "ask" }, now);
+        break;
+      case "inSession":
+        this.#timers.clear("session");
         break;
       case "misplaced":
         this.#close({
@@ -208,9 +215,14 @@ export class Link implements Machine<LinkInput, LinkOutput> {
   #onTick(now: Instant): void {
     for (const timer of this.#timers.expire(now)) {
       if (timer === "leaving") this.#close({ code: "goodbye", reason: this.#leaveReason });
+      else if (timer === "session") this.#close({ code: "timeout", reason: this.#noSession });
       else this.#expireHalfMessages(now);
     }
     this.#heartbeat.handle({ type: "tick" }, now);
+  }
+
+  get #noSession(): string {
+    return `no SESSION that begins or goes on with one within ${this.#options.handshakeTimeoutMs} ms`;
   }
 
   #expireHalfMessages(now: Instant): void {

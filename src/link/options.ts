@@ -6,7 +6,7 @@ export const peerLanesMax = 128;
 
 /** Settings of one link; all sizes are bounds on what this node keeps. */
 export interface LinkOptions {
-  /** Time from the first packet to a proven peer, milliseconds, > 0. Default 5,000. */
+  /** Time from the first packet to a proven peer, and from there to a session with it, milliseconds, > 0. Default 5,000. */
   readonly handshakeTimeoutMs?: number;
   /** What this node can do beyond protocol version 1; two nodes need one in common. Default `["signals"]`. */
   readonly capabilities?: readonly string[];

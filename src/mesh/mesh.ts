@@ -136,6 +136,11 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
     return id === this.id ? this.swim.self : this.swim.member(id);
   }
 
+  /** Links that it knows of. */
+  get linksCount(): number {
+    return this.#links.size;
+  }
+
   isLinked(id: NodeId): boolean {
     return this.#links.has(id);
   }

@@ -43,6 +43,7 @@ import { type Log, silentLog } from "./log.ts";
 import { logBeamNews, logCrash, logErlangNews, logLinkNews, logMembershipNews } from "./log-events.ts";
 import { MeshNode, type Route, type Trace } from "./mesh/mesh-node.ts";
 import { Snapshot } from "./mesh/snapshot.ts";
+import type { MeshStats } from "./mesh/stats.ts";
 import { GlobalNames } from "./names.ts";
 import { ProcessDriver } from "./process-driver.ts";
 import { keepRenewed } from "./renewal.ts";
@@ -83,6 +84,7 @@ export interface MaculaNodeEvents {
 }
 
 export interface MaculaNodeStats extends LinksStats {
+  readonly mesh: MeshStats;
   readonly processes: { readonly live: number; readonly counters: Readonly<ProcessCounters> };
 }
 
@@ -242,15 +244,21 @@ export class MaculaNode implements AsyncDisposable {
 
   /**
    * Starts a node: reads or makes its identity, opens its socket.
-   * @throws MeshError `CONFIGURATION` naming a wrong setting, a file that others can read, a port in use, or a missing epmd.
+   * @throws MeshError `CONFIGURATION` naming a wrong setting, metadata that is too long, a file that others can read, a port in use,
+   *   or a missing epmd.
    */
   static async start(options: MaculaNodeOptions): Promise<MaculaNode> {
     const { logger: log = silentLog, print, metadata, onBeamIdle, ...settings } = options;
     const configuration = resolveConfiguration(settings);
     const wanted = parseNodeName(options.name);
     const modules = await loadExportedFiles(configuration.exports);
-    const { identity, renew } = await openIdentity(configuration, formatNodeName(wanted), log);
-    const trust = { authorities: identity.authorities, realm: configuration.realm };
+    // What is kept is kept under the name that was asked for: with port 0 in it, each life has another.
+    const keptAs = formatNodeName(wanted);
+    const { identity, renew } = await openIdentity(configuration, keptAs, log);
+    const { stateDir, realm } = configuration;
+    const snapshot = stateDir === null ? undefined : await Snapshot.open(stateDir, realm, keptAs, log);
+    const remembered = (await snapshot?.load()) ?? [];
+    const trust = { authorities: identity.authorities, realm };
     const endpoint = await QuicEndpoint.listen({
       ...(configuration.host === "::" ? {} : { host: configuration.host }),
       port: configuration.port ?? wanted.port,
@@ -276,21 +284,15 @@ export class MaculaNode implements AsyncDisposable {
     });
     // Port 0 in the name: the name has to say where the node is found.
     const name = formatNodeName(wanted.port === 0 ? { ...wanted, port: endpoint.address.port } : wanted);
-    const { stateDir, realm } = configuration;
-    const snapshot = stateDir === null ? undefined : await Snapshot.open(stateDir, realm, name, log);
-    const node = new MaculaNode({
-      name,
-      configuration,
-      identity,
-      endpoint,
-      stopRenewal,
-      log,
-      print,
-      metadata,
-      snapshot,
-      remembered: (await snapshot?.load()) ?? [],
-      onBeamIdle,
-    });
+    const parts = { name, configuration, identity, endpoint, stopRenewal, log, print, metadata };
+    let node: MaculaNode;
+    try {
+      node = new MaculaNode({ ...parts, snapshot, remembered, onBeamIdle });
+    } catch (error) {
+      stopRenewal();
+      await endpoint.close();
+      throw error;
+    }
     try {
       await node.#openCarrier(configuration);
     } catch (error) {
@@ -355,6 +357,14 @@ export class MaculaNode implements AsyncDisposable {
   /** All members that are known, this node first, the dead and those that left included. */
   members(): MemberView[] {
     return this.#mesh.members();
+  }
+
+  /**
+   * Other members are to know this about the node from now on, in place of what `metadata` said at its start.
+   * @throws MeshError `CONFIGURATION` above 512 bytes.
+   */
+  setMetadata(metadata: Uint8Array): void {
+    this.#mesh.setMetadata(metadata);
   }
 
   /** How messages to each living member leave this node now. */
@@ -523,6 +533,7 @@ export class MaculaNode implements AsyncDisposable {
   stats(): MaculaNodeStats {
     return {
       ...this.#links.stats(),
+      mesh: this.#mesh.stats(),
       processes: { live: this.#runtime.processes().length, counters: this.#runtime.counters },
     };
   }

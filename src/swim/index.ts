@@ -1,6 +1,6 @@
 export type { RememberedMember } from "./address-book.ts";
-export type { MemberView } from "./member.ts";
-export type { MembershipNews, SwimInput, SwimOutput } from "./messages.ts";
+export { type MemberState, type MemberView, memberStates } from "./member.ts";
+export type { MembershipNews, SwimCounters, SwimInput, SwimOutput } from "./messages.ts";
 export type { SwimOptions } from "./options.ts";
 export { decodePacket } from "./packet.ts";
 export { RecordCache } from "./record.ts";

@@ -9,6 +9,7 @@
  */
 import { concat, equal } from "../base/bytes.ts";
 import type { CoreCrypto } from "../base/crypto.ts";
+import { MeshError } from "../base/errors.ts";
 import { type NodeId, nodeIdFromBytes } from "../base/node-id.ts";
 import { canonicalNodeName } from "../base/node-name.ts";
 import { Reader } from "../base/reader.ts";
@@ -21,7 +22,7 @@ export interface MemberContent {
   readonly name: string;
   /** Where it can be dialled: `host:port`, printable ASCII, at most 255 characters. */
   readonly address: string;
-  /** Whatever the layer above wants known about it, at most 512 bytes. */
+  /** Whatever the layer above wants known about it, at most 516 bytes. */
   readonly metadata: Uint8Array;
   /** Raised by the member alone, with each record. 0 … 2^53 − 1. */
   readonly incarnation: number;
@@ -39,7 +40,7 @@ export interface MemberRecord extends MemberContent {
   readonly fingerprint: readonly [number, number];
 }
 
-export const metadataBytesMax = 512;
+export const metadataBytesMax = 516;
 /** A whole record, so that it finds room in a datagram beside a ping request and an accusation. */
 export const recordBytesMax = 800;
 export const signatureBytes = 64;
@@ -47,7 +48,7 @@ export const signatureBytes = 64;
 const context = utf8("macula member record\0");
 const addressPattern = /^[\x21-\x7e]{1,255}$/;
 
-/** The record with this content, signed by the node whose crypto it is. */
+/** The record with this content, signed by the node whose crypto it is. @throws MeshError `CONFIGURATION` when it does not fit one. */
 export function signRecord(content: MemberContent, publicKey: Uint8Array, crypto: CoreCrypto): MemberRecord {
   const writer = new Writer();
   writer.u8(content.hasLeft ? 1 : 0);
@@ -63,7 +64,8 @@ export function signRecord(content: MemberContent, publicKey: Uint8Array, crypto
   writer.raw(crypto.sign(concat([context, writer.bytes()])));
   const record = readRecord(writer.take(), crypto);
   if (typeof record === "object") return record;
-  throw new RangeError(
+  throw new MeshError(
+    "CONFIGURATION",
     `no record can be made of name ${JSON.stringify(content.name)}, address ${JSON.stringify(content.address)} ` +
       `and ${content.metadata.length} bytes of metadata: at most ${metadataBytesMax}, and ${recordBytesMax} in all`,
   );

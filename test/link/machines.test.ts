@@ -316,8 +316,21 @@ describe("the link machine", () => {
     expect(closings(alone)).toEqual(["goodbye"]);
   });
 
+  test("a link that no session uses ends when the time for a handshake is over once more", () => {
+    const [used, unused] = [open(), open()];
+    used.handle({ type: "inSession" }, at(4_999));
+    for (const link of [used, unused]) {
+      link.heard(at(4_999));
+      link.handle({ type: "tick" }, at(4_999));
+    }
+    expect([closings(used), closings(unused)]).toEqual([[], []]);
+    for (const link of [used, unused]) link.handle({ type: "tick" }, at(5_000));
+    expect([closings(used), closings(unused)]).toEqual([[], ["timeout"]]);
+  });
+
   test("a message that is never completed ends the link", () => {
     const link = open();
+    link.handle({ type: "inSession" }, at(0));
     const inbox = link.openInbox();
     inbox.feed(encodeFrame(frameType.send, new Uint8Array(100)).subarray(0, 50));
     expect(inbox.next(at(0))).toBeUndefined();

@@ -152,7 +152,7 @@ describe("records", () => {
   test.each([
     [{ address: "no\nlines:1" }],
     [{ address: "" }],
-    [{ metadata: new Uint8Array(513) }],
+    [{ metadata: new Uint8Array(517) }],
     [{ name: "no name" }],
     [{ incarnation: 2 ** 53 }],
   ])("cannot be made of %j", (wrong) => {

@@ -193,6 +193,7 @@ export class LinkConnection implements IncomingUser {
   /** Reads the peer's lanes. */
   read(): void {
     this.#reads = true;
+    this.#tell({ type: "inSession" });
     for (const stream of this.#waiting.splice(0)) this.#openIncoming(stream);
   }
 

@@ -12,6 +12,8 @@ export interface LinkCounters {
   readonly endings: Partial<Record<CloseCodeName, number>>;
   /** Signals thrown away because their node was not reached, or they were sent to a link that was ending, bytes. */
   droppedBytes: number;
+  /** SESSION frames, and messages of channels, that are not what their format says. */
+  malformedSessions: number;
 }
 
 export function newLinkCounters(): LinkCounters {
@@ -24,6 +26,7 @@ export function newLinkCounters(): LinkCounters {
     linksDown: 0,
     endings: {},
     droppedBytes: 0,
+    malformedSessions: 0,
   };
 }
 

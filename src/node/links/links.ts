@@ -85,6 +85,7 @@ export class Links implements SignalSink {
       random: setup.random,
       clock: setup.clock,
       peers: this.#peers,
+      counters: this.#counters,
       mesh: () => this.#mesh,
       onUp: (peer, life) => this.#onSessionUp(peer, life),
       onDown: (peer) => this.#onSessionDown(peer),
@@ -250,7 +251,8 @@ export class Links implements SignalSink {
     const links = [...this.#peers.all()].flatMap(({ name, connection, lanes }) =>
       connection === undefined ? [] : (statsOf(name, connection, lanes.queuedBytes) ?? []),
     );
-    return { links, counters: this.#counters };
+    const known = { peers: this.#peers.size, dialled: this.#pool.known };
+    return { links, sessions: this.connected().length, known, counters: this.#counters };
   }
 
   /** Ends all links in order, within `leaveTimeoutMs`. Idempotent. The endpoint stays open. */

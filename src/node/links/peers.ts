@@ -101,6 +101,10 @@ export class Peers {
     this.#byId.set(id, peer);
   }
 
+  get size(): number {
+    return this.#byName.size;
+  }
+
   all(): Iterable<Peer> {
     return this.#byName.values();
   }

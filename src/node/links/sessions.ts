@@ -4,6 +4,7 @@ import type { Random } from "../../base/random.ts";
 import type { Instant } from "../../base/time.ts";
 import { Session, type SessionInput, type SessionOutput } from "../../session/index.ts";
 import { type Frame, frameType, Inbox, ReassemblyBudget } from "../../wire/index.ts";
+import type { LinkCounters } from "./counters.ts";
 import type { MeshPort } from "./mesh-port.ts";
 import type { Peer, Peers } from "./peers.ts";
 
@@ -22,6 +23,7 @@ export interface SessionsSetup {
   readonly random: Random;
   readonly clock: () => Instant;
   readonly peers: Peers;
+  readonly counters: LinkCounters;
   readonly mesh: () => MeshPort | undefined;
   /** The session with the peer begins. `creation`: its life. */
   readonly onUp: (peer: Peer, creation: number) => void;
@@ -60,7 +62,9 @@ export class Sessions {
 
   tell(peer: Peer, input: SessionInput): void {
     const session = this.of(peer);
+    const { malformed } = session;
     session.handle(input);
+    this.#setup.counters.malformedSessions += session.malformed - malformed;
     for (let output = session.poll(); output !== undefined; output = session.poll())
       this.#carryOut(peer, output);
   }

@@ -97,5 +97,9 @@ export interface LinkStats {
 
 export interface LinksStats {
   readonly links: readonly LinkStats[];
+  /** Nodes with which there is a session, by a link or through the mesh. */
+  readonly sessions: number;
+  /** Nodes of which anything is kept: linked, wanted, reached through the mesh; or dialled in vain, for the back-off. */
+  readonly known: { readonly peers: number; readonly dialled: number };
   readonly counters: Readonly<LinkCounters>;
 }

@@ -26,6 +26,7 @@ import { FoundAnother, type Links } from "../links/index.ts";
 import type { MeshPort } from "../links/mesh-port.ts";
 import type { Log } from "../log.ts";
 import type { Snapshot } from "./snapshot.ts";
+import { type MeshStats, statsOf } from "./stats.ts";
 
 /** How often the event loop's delay is looked at. */
 const loopCheckMs = 1_000;
@@ -34,6 +35,8 @@ const saveMs = 30_000;
 /** Addresses of which something is kept, of each kind. */
 const addressesMax = 1_024;
 const lifeBytes = 4;
+/** What a program may say of its node. */
+const metadataBytesMax = 512;
 
 export interface MeshNodeSetup extends MeshSetup {
   readonly links: Links;
@@ -133,6 +136,10 @@ export class MeshNode implements MeshPort {
     return this.#mesh;
   }
 
+  stats(): MeshStats {
+    return statsOf(this.#mesh);
+  }
+
   /** An address where a member may be: `host:port`, or a node name. Tried once. */
   join(address: string): void {
     this.tell({ type: "join", address });
@@ -155,6 +162,11 @@ export class MeshNode implements MeshPort {
   /** Of global names; `onNames` answers. */
   request(request: NamesRequest): void {
     this.#toNames(request);
+  }
+
+  /** @throws MeshError `CONFIGURATION` above 512 bytes. */
+  setMetadata(metadata: Uint8Array): void {
+    this.tell({ type: "update", metadata: withLife(this.#setup.creation, metadata) });
   }
 
   /** How messages to each living member leave this node now. */
@@ -439,6 +451,11 @@ function wayOf(id: NodeId, next: NodeId | undefined): Route["way"] {
 
 /** A member's metadata begin with its life, 4 bytes, before what its program says. */
 function withLife(life: number, metadata: Uint8Array = new Uint8Array(0)): Uint8Array {
+  if (metadata.length > metadataBytesMax)
+    throw new MeshError(
+      "CONFIGURATION",
+      `${metadata.length} bytes of metadata: at most ${metadataBytesMax} are allowed`,
+    );
   const bytes = new Uint8Array(lifeBytes + metadata.length);
   new DataView(bytes.buffer).setUint32(0, life);
   bytes.set(metadata, lifeBytes);
