@@ -105,7 +105,7 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
   #waitingBytes = 0;
   readonly #counters = { forwarded: 0, delivered: 0, noRoute: 0, busy: 0, malformed: 0, unanswered: 0 };
 
-  /** @param isAlive whether it is worth while to look for ways round to the node. */
+  /** @param isAlive whether it is worth while to look for ways round to the node, for others. */
   constructor(
     self: NodeId,
     options: Required<ForwarderOptions>,
@@ -294,7 +294,9 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     if (typeof around === "object") return around;
     if (greedy === "busy" || around === "busy") return "busy";
     // Nodes behind NATs cannot always have the neighbours that the ring wants them to.
-    if (!this.#isAlive(target) || this.#detours(visited, goal) >= detoursMax) return "no_route";
+    // Whoever sends a packet knows why, also to a node that seems dead; to pass it on for long would be too much.
+    const isOurs = visited.length === 0;
+    if (!isOurs && (!this.#isAlive(target) || this.#detours(visited, goal) >= detoursMax)) return "no_route";
     return this.#best(goal, xorDistance, Number.POSITIVE_INFINITY, visited, variant, now);
   }
 
