@@ -1,5 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { positionOf } from "../../src/base/id-space.ts";
 import { nodeIdFromBytes } from "../../src/base/node-id.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { at } from "../../src/base/time.ts";
@@ -26,7 +27,7 @@ function drain(forwarder: Forwarder): ForwarderOutput[] {
 
 function follow(mesh: StaticMesh, from: StaticNode, to: StaticNode): number {
   const { visited, outcome } = mesh.send(from, to.id);
-  expect(outcome).toMatchObject({ type: "deliver", hops: visited.length - 1 });
+  expect(outcome).toMatchObject({ type: "deliver", visited: visited.slice(0, -1).map(positionOf) });
   expect(new Set(visited).size).toBe(visited.length);
   return visited.length - 1;
 }
@@ -118,9 +119,10 @@ describe("no way", () => {
     const gone = mesh.pick();
     mesh.crash(gone, false);
     const from = mesh.pick();
-    const { outcome, back } = mesh.send(from, gone.id);
+    const { visited, outcome, back } = mesh.send(from, gone.id);
     expect(outcome).toEqual({
       type: "undeliverable",
+      by: visited.at(-1),
       reason: "no_route",
       target: gone.id,
       mark: Uint8Array.of(1, 2, 3),
@@ -132,7 +134,7 @@ describe("no way", () => {
     const forwarder = new Forwarder(self, resolveForwarderOptions());
     forwarder.handle({ type: "send", target, protocol: 1, payload: Uint8Array.of(9) }, at(0));
     expect(drain(forwarder)).toEqual([
-      { type: "undeliverable", reason: "no_route", target, mark: Uint8Array.of(9) },
+      { type: "undeliverable", by: self, reason: "no_route", target, mark: Uint8Array.of(9) },
     ]);
     expect(forwarder.nextHop(target, at(0))).toBeUndefined();
   });
