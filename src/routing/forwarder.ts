@@ -22,6 +22,8 @@ export type ForwarderInput =
   /** The link takes no more for the time being, or does again. */
   | { readonly type: "linkFull"; readonly id: NodeId }
   | { readonly type: "linkReady"; readonly id: NodeId }
+  /** The other end of the link may be gone: other links are taken while there are any that qualify. Or it is there after all. */
+  | { readonly type: "doubt"; readonly id: NodeId; readonly doubted: boolean }
   /** Something of this node for `target`. `variant`, 0 … 255, default 0: higher ones take other ways. */
   | {
       readonly type: "send";
@@ -62,6 +64,7 @@ interface LinkState {
   readonly id: NodeId;
   readonly position: Position;
   full: boolean;
+  doubted: boolean;
   /** Packets that wait for the link, and their bytes. */
   readonly waiting: Queue<Packet>;
   waitingBytes: number;
@@ -139,6 +142,9 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
       case "linkReady":
         this.#onLinkReady(input.id);
         break;
+      case "doubt":
+        this.#onDoubt(input.id, input.doubted);
+        break;
       case "send":
         this.#onSend(input, now);
         break;
@@ -187,6 +193,11 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     for (let packet = link.waiting.shift(); packet !== undefined; packet = link.waiting.shift()) {
       this.#pass(packet, id);
     }
+  }
+
+  #onDoubt(id: NodeId, doubted: boolean): void {
+    const link = this.#links.get(id);
+    if (link !== undefined) link.doubted = doubted;
   }
 
   #onBusy(from: NodeId, now: Instant): void {
@@ -272,20 +283,26 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     const goal = positionOf(target);
     let nearest = xorDistance(this.#position, goal);
     for (const each of visited) nearest = Math.min(nearest, xorDistance(each, goal));
-    const greedy = this.#best(goal, xorDistance, nearest, visited, variant, now);
-    if (typeof greedy === "object") return greedy;
-    const around = this.#best(goal, ringDistance, ringDistance(this.#position, goal), visited, variant, now);
-    if (typeof around === "object") return around;
-    return greedy === "busy" || around === "busy" ? "busy" : "no_route";
+    let reason: FailureReason = "no_route";
+    for (const doubted of [false, true]) {
+      const greedy = this.#best(goal, xorDistance, nearest, visited, variant, doubted, now);
+      if (typeof greedy === "object") return greedy;
+      const below = ringDistance(this.#position, goal);
+      const around = this.#best(goal, ringDistance, below, visited, variant, doubted, now);
+      if (typeof around === "object") return around;
+      if (greedy === "busy" || around === "busy") reason = "busy";
+    }
+    return reason;
   }
 
-  /** Of the links nearer to the target than `below`, the nearest, or with a `variant` one of the nearest few. */
+  /** Of the links nearer to the target than `below`, those that are doubted or the others, the nearest, or with a `variant` one of the nearest few. */
   #best(
     goal: Position,
     distance: (a: Position, b: Position) => number,
     below: number,
     visited: readonly Position[],
     variant: number,
+    doubted: boolean,
     now: Instant,
   ): LinkState | FailureReason {
     let best: LinkState | undefined;
@@ -293,6 +310,7 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     let blocked = false;
     const nearer: { readonly link: LinkState; readonly away: number }[] = [];
     for (const link of this.#links.values()) {
+      if (link.doubted !== doubted) continue;
       const away = distance(link.position, goal);
       if (away >= (variant === 0 ? least : below) || wasVisited(visited, link.position)) continue;
       if (now < link.busyUntil || !this.#hasRoom(link)) {
@@ -351,6 +369,7 @@ function newLink(id: NodeId): LinkState {
     id,
     position: positionOf(id),
     full: false,
+    doubted: false,
     waiting: new Queue(),
     waitingBytes: 0,
     busyUntil: never,
