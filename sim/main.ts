@@ -4,11 +4,13 @@ import { parseArgs } from "node:util";
 import { formatLogEntry, type LogEntry } from "../src/sim/index.ts";
 import { alone } from "./membership-alone.ts";
 import { ping } from "./ping.ts";
+import { routes } from "./routes.ts";
 import type { Scenario, ScenarioResult } from "./scenario.ts";
 import { whole } from "./whole.ts";
 
 const scenarios: Readonly<Record<string, Scenario>> = {
   ...whole,
+  routes,
   ...Object.fromEntries(Object.entries(alone).map(([name, scenario]) => [`membership-${name}`, scenario])),
   ping,
 };

@@ -384,8 +384,7 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
     this.kademlia.handle(input, now);
     for (let output = this.kademlia.poll(); output !== undefined; output = this.kademlia.poll()) {
       if (output.type !== "send") this.#outputs.push({ type: "directory", output });
-      else if (this.#links.has(output.to))
-        this.#sendFrame(output.to, frameType.lookup, output.payload);
+      else if (this.#links.has(output.to)) this.#sendFrame(output.to, frameType.lookup, output.payload);
       else this.#sendBox(output.to, frameType.lookup, output.payload, now);
     }
   }

@@ -84,7 +84,8 @@ const variantsMax = 4;
  * Greedy: of the links that lead nearer to the target by XOR than any node visited so far, the nearest; with a link into each
  * bucket there is one. Without (a local minimum) the way out is the ring: of the links nearer along the ring than this
  * node, the nearest, and greedy again from the first node that is nearer by XOR than all before. As long as each node
- * has its neighbours on the ring, that arrives.
+ * has its neighbours on the ring, that arrives. Repetitions (`variant`) leave their source by other links, also by one that leads
+ * farther away.
  *
  * A packet lists the nodes that it has visited and goes to none of them again, however the links change meanwhile. It
  * ends, too: it can come nearer by XOR, and between two such steps nearer along the ring, so many times only. Relays that
@@ -281,8 +282,13 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     // Whether it can pass on what we send it does not matter here: it need not.
     if (direct !== undefined) return this.#hasRoom(direct) ? direct : "busy";
     const goal = positionOf(target);
-    let nearest = xorDistance(this.#position, goal);
-    for (const each of visited) nearest = Math.min(nearest, xorDistance(each, goal));
+    // The only links of the source that lead nearer may all end at relays that swallow what they get. So a variant may leave it
+    // by any link, and is greedy from there on as if it began there.
+    const isDetour = variant > 0;
+    let nearest =
+      isDetour && visited.length === 0 ? Number.POSITIVE_INFINITY : xorDistance(this.#position, goal);
+    for (let index = isDetour ? 1 : 0; index < visited.length; index++)
+      nearest = Math.min(nearest, xorDistance(visited[index] as Position, goal));
     let reason: FailureReason = "no_route";
     for (const doubted of [false, true]) {
       const greedy = this.#best(goal, xorDistance, nearest, visited, variant, doubted, now);
