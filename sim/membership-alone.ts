@@ -15,6 +15,7 @@ export function swimMesh(setup: MeshSetup, options?: SwimOptions): Mesh<SwimHost
 export const alone = membershipScenarios({
   make: (setup) => swimMesh(setup),
   settled: () => undefined,
+  crashesMax: 100,
   mayErrWhenParted: false,
   isWhole: () => true,
   figures: () => ({}),

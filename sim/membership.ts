@@ -13,6 +13,8 @@ export interface MeshKind<Kind extends Mesh> {
   make(setup: MeshSetup): Kind;
   /** All know each other and are at rest: what is measured begins here. */
   settled(mesh: Kind): void;
+  /** How many crash in `crash`, at most. */
+  readonly crashesMax: number;
   /** Whether it may give up members of its own side for a moment when the other side vanishes. */
   readonly mayErrWhenParted: boolean;
   /** Whether all is as it should be, apart from the members. */
@@ -144,7 +146,7 @@ function crash<Kind extends Mesh>(kind: MeshKind<Kind>, setup: ScenarioSetup): S
   const mesh = meshOf(kind, setup, { network: { lossRate: 0.01 } });
   const { simulation } = mesh;
   simulation.run({ forMs: 5_000 });
-  const crashes = Math.max(1, Math.min(100, Math.floor(setup.nodes / 4)));
+  const crashes = Math.max(1, Math.min(kind.crashesMax, Math.floor(setup.nodes / 4)));
   const lasts: number[] = [];
   const all: number[] = [];
   let missing = 0;

@@ -9,6 +9,7 @@ const promises = { delivered: 0.999, found: 0.999, hopsMax: 40 };
 const kind: MeshKind<WholeMesh> = {
   make: (setup) => new WholeMesh(setup),
   settled: (mesh) => mesh.measure(),
+  crashesMax: 25,
   // Half of all ways lead through the other side until links are found to be dead.
   mayErrWhenParted: true,
   isWhole: (mesh) => mesh.isRingWhole(),

@@ -41,30 +41,37 @@ function gossip(to: WholeNode, news: readonly NewsItem[]): HostOutput {
   return { type: "datagram", to: to.id, bytes: encodeFrame(frameType.probe, payload) };
 }
 
-test("a node that passes nothing on loses nothing for others: messages take other ways, and nobody is given up", () => {
-  const mesh = meshOf(60, 1);
-  const hostile = mesh.nodes[0] as WholeNode;
-  const own = nodeIdBytes(hostile.id);
-  let swallowed = 0;
-  hostile.host.mischief = (type, payload) => {
-    const isOthers = type === frameType.forward && own.some((byte, index) => payload[4 + index] !== byte);
-    if (isOthers) swallowed++;
-    return isOthers;
-  };
-  talk(mesh, honest(mesh, hostile), 2_000, 20);
-  mesh.simulation.run({ forMs: 30_000 });
-  const { sent, delivered, silent } = mesh.ledger.count(() => true);
-  expect(swallowed).toBeGreaterThan(100);
-  expect({ delivered, silent }).toEqual({ delivered: sent, silent: 0 });
-  expect(mesh.falsePositives).toBe(0);
-  expect(mesh.ledger.disordered).toBe(0);
-});
+// In the mesh of 20 with seed 5 all links of some nodes towards half of all ids end at the hostile one.
+test.each([
+  [20, 5],
+  [60, 1],
+])(
+  "of %i nodes one that passes nothing on loses nothing for others: messages take other ways",
+  (count, seed) => {
+    const mesh = meshOf(count, seed);
+    const hostile = mesh.nodes[0] as WholeNode;
+    const own = nodeIdBytes(hostile.id);
+    let swallowed = 0;
+    hostile.host.mischief = (type, payload) => {
+      const isOthers = type === frameType.forward && own.some((byte, index) => payload[4 + index] !== byte);
+      if (isOthers) swallowed++;
+      return isOthers;
+    };
+    talk(mesh, honest(mesh, hostile), 1_500, 20);
+    mesh.simulation.run({ forMs: 30_000 });
+    const { sent, delivered, silent } = mesh.ledger.count(() => true);
+    expect(swallowed).toBeGreaterThan(100);
+    expect({ delivered, silent }).toEqual({ delivered: sent, silent: 0 });
+    expect(mesh.falsePositives).toBe(0);
+    expect(mesh.ledger.disordered).toBe(0);
+  },
+);
 
 test("a node that accuses all others, again and again, has nobody given up, and is not believed any more", () => {
-  const mesh = meshOf(40, 2);
+  const mesh = meshOf(24, 2);
   const hostile = mesh.nodes[0] as WholeNode;
   const others = honest(mesh, hostile);
-  for (let round = 0; round < 30; round++) {
+  for (let round = 0; round < 25; round++) {
     hostile.act((host) => {
       for (const { id } of others) {
         const incarnation = host.swim.recordOf(id)?.incarnation ?? 0;
@@ -84,8 +91,8 @@ test("a node that accuses all others, again and again, has nobody given up, and 
 });
 
 test("100,000 invented members from one node are bounded, and those that are there go on as before", () => {
-  const membersMax = 400;
-  const mesh = meshOf(20, 3, { swim: { membersMax } });
+  const membersMax = 200;
+  const mesh = meshOf(8, 3, { swim: { membersMax } });
   const { simulation } = mesh;
   const hostile = mesh.nodes[0] as WholeNode;
   const others = honest(mesh, hostile);
