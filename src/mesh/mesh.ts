@@ -41,6 +41,9 @@ import { MemberNames } from "./member-names.ts";
 import type { MeshInput, MeshOutput } from "./messages.ts";
 import { Traces } from "./traces.ts";
 
+/** Ways that datagrams to a suspect are spread over. */
+const variants = 8;
+
 /** Settings of the parts. */
 export interface MeshOptions {
   readonly swim?: SwimOptions;
@@ -88,6 +91,9 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
   readonly #names = new MemberNames();
   readonly #boxes: Boxes;
   readonly #traces: Traces;
+  readonly #random: Random;
+  /** Whose probe is being answered, and by which way it came. */
+  #answering: { readonly to: NodeId; readonly variant: number } | undefined;
   readonly #links = new Set<NodeId>();
   /** Links that an exchange of memberships needs. */
   readonly #exchanging = new Set<NodeId>();
@@ -120,6 +126,7 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
     );
     this.channels = new Channels(resolveChannelsOptions(options.channels), seal, random);
     this.#boxes = new Boxes(this.id, seal, random, (id) => this.swim.recordOf(id)?.publicKey);
+    this.#random = random;
     this.#traces = new Traces(random, (token, result) =>
       this.#outputs.push({ type: "traced", token, result }),
     );
@@ -284,15 +291,18 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
     else this.#counters.malformed++;
   }
 
-  #onBox({ source, via, payload: box, visited }: Delivery, now: Instant): void {
+  #onBox({ source, via, payload: box, visited, variant }: Delivery, now: Instant): void {
     const opened = this.#boxes.open(source, box);
     if (opened === undefined) {
       this.#counters.forged++;
       return;
     }
     const { type, payload } = opened;
-    if (type === frameType.probe) this.#toSwim({ type: "datagram", from: source, payload }, now);
-    else if (type === frameType.lookup)
+    if (type === frameType.probe) {
+      this.#answering = { to: source, variant };
+      this.#toSwim({ type: "datagram", from: source, payload }, now);
+      this.#answering = undefined;
+    } else if (type === frameType.lookup)
       this.#toKademlia({ type: "message", from: source, via, payload }, now);
     else if (type === frameType.reset)
       this.#toChannels({ type: "reset", from: source, channel: payload }, now);
@@ -421,9 +431,18 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
     if (box === undefined) this.#counters.unsealable++;
     else {
       const protocol = packetProtocol.datagram;
-      this.#toForwarder({ type: "send", target: to, protocol, payload: box }, now);
+      this.#toForwarder(
+        { type: "send", target: to, protocol, payload: box, variant: this.#variantFor(to) },
+        now,
+      );
     }
     return box;
+  }
+
+  /** Whoever does not answer may be well, and the way to it not: each time another, and another back. */
+  #variantFor(to: NodeId): number {
+    if (this.#answering?.to === to && this.#answering.variant > 0) return this.#answering.variant;
+    return this.swim.member(to)?.state === "suspect" ? this.#random.integer(variants) : 0;
   }
 
   // Traces.

@@ -55,6 +55,8 @@ export interface Delivery {
   /** The link it came by; this node itself for what it sends to itself. */
   readonly via: NodeId;
   readonly protocol: number;
+  /** Above 0 its sender tries other ways: what answers it should, too. */
+  readonly variant: number;
   /** May be a view of the input. */
   readonly payload: Uint8Array;
   /** The nodes it has left, its source first, if nobody on the way lied: as many as links crossed. */
@@ -254,10 +256,10 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     else this.#route(packet, from, now);
   }
 
-  #deliver({ source, protocol, payload, visited }: Packet, via: NodeId): void {
+  #deliver({ source, protocol, variant, payload, visited }: Packet, via: NodeId): void {
     this.#counters.delivered++;
     if (protocol !== packetProtocol.failure) {
-      this.#outputs.push({ type: "deliver", source, via, protocol, payload, visited });
+      this.#outputs.push({ type: "deliver", source, via, protocol, variant, payload, visited });
       return;
     }
     try {
