@@ -1,9 +1,9 @@
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import fs, { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { AdminClient } from "../../src/node/admin/client.ts";
 import { AdminServer } from "../../src/node/admin/server.ts";
 import { LocalNode } from "./local-node.ts";
@@ -23,7 +23,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await server.close();
-  node.close();
+  await node.close();
   rmSync(folder, { recursive: true });
 });
 
@@ -74,6 +74,17 @@ class Screen {
       }
     }
   }
+}
+
+/** Of this process. */
+function openFiles(): string[] {
+  return readdirSync("/proc/self/fd").flatMap((descriptor) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${descriptor}`);
+    } catch {
+      return [];
+    }
+  });
 }
 
 describe("through a pipe", () => {
@@ -195,7 +206,7 @@ describe("on a terminal", () => {
     await once(socket.resume(), "close");
   });
 
-  test("a shell whose client vanishes in the middle of a wait is gone", async () => {
+  test("a shell whose client vanishes in the middle of a wait is gone, and its history closed", async () => {
     const before = node.processes().length;
     const socket = await open(true);
     const screen = new Screen(socket);
@@ -204,6 +215,8 @@ describe("on a terminal", () => {
     await screen.shows("\n");
     socket.destroy();
     await expect.poll(() => node.processes().length).toBe(before);
+    await server.close();
+    if (process.platform === "linux") expect(openFiles()).not.toContain(join(folder, "history"));
   });
 });
 
@@ -231,4 +244,18 @@ test("closing the node ends its shells", async () => {
   const gone = once(socket.resume(), "close");
   await server.close();
   await gone;
+});
+
+test("the history is on disk when the node has closed, on a slow disk too", async () => {
+  const openFile = fs.open;
+  const slow = vi.spyOn(fs, "open").mockImplementation((...given: Parameters<typeof openFile>) => {
+    setTimeout(() => openFile(...given), 50);
+  });
+  const terminal = await open(true);
+  // The prompt is shown before the history is read.
+  await new Screen(terminal).shows("> ");
+  await server.close();
+  expect(slow).toHaveBeenCalled();
+  expect(existsSync(join(folder, "history"))).toBe(true);
+  slow.mockRestore();
 });
