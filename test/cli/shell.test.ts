@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { NodeId } from "../../src/base/node-id.ts";
 import { AdminClient } from "../../src/node/admin/client.ts";
 import { AdminServer } from "../../src/node/admin/server.ts";
 import { LocalNode } from "./local-node.ts";
@@ -134,6 +135,35 @@ describe("through a pipe", () => {
     );
     expect(text).toContain("pong");
     expect(text.split("\n").slice(-3)).toEqual(["'DOWN'", "killed", ""]);
+  });
+
+  test("members, routes, trace, join: tables, and ok", async () => {
+    const id = "b".repeat(52) as NodeId;
+    const metadata = new TextEncoder().encode("a printer");
+    const member = {
+      name: "b@host:1",
+      id,
+      address: "host:1",
+      state: "alive",
+      incarnation: 3,
+      metadata,
+    } as const;
+    node.mesh.members.push(member);
+    const route = { node: member.name, nodeId: id, nextHop: member.name, rttMs: 1.5 };
+    node.mesh.routes.push({ ...route, way: "link", use: "neighbour" });
+    node.mesh.traces.set(member.name, { hops: [{ node: node.name, nodeId: id }, route], rttMs: 2 });
+    const text = await type(
+      "members()",
+      "routes()",
+      "trace('b@host:1')",
+      "trace('c@host:1')",
+      "join('host:2')",
+    );
+    expect(text).toMatch(/ b@host:1 +alive +host:1 +3 +b{12} +a printer\n1 member: 1 alive\nok\n/);
+    expect(text).toMatch(/^b@host:1 +neighbour +1\.50 ms$/m);
+    expect(text).toMatch(/^1 +b@host:1 +b{12} +2\.00 ms\n1 hop, 2\.00 ms there and back\nok$/m);
+    expect(text).toMatch(/PEER_UNREACHABLE: no c@host:1/);
+    expect(node.joined).toEqual(["host:2"]);
   });
 
   test("a linked process that fails does not end the shell", async () => {
