@@ -64,6 +64,19 @@ export class MeshView {
     }).length;
   }
 
+  /** The first few that a witness does not hold alive, for who has waited for that in vain. */
+  strays(witnesses: readonly StartedNode[], subjects: readonly StartedNode[]): string {
+    const all = witnesses.flatMap((witness) =>
+      subjects.flatMap((subject) => {
+        const state = this.#states.get(witness.name)?.get(subject.name) ?? "unknown";
+        return subject === witness || state === "alive"
+          ? []
+          : [`${subject.name} is ${state} to ${witness.name}`];
+      }),
+    );
+    return `${all.length} are amiss: ${all.slice(0, 5).join(", ")}`;
+  }
+
   /** Resolves as soon as `isSo`, looked at after all news. Rejects after `limitMs`, saying `what` was waited for. */
   async until(isSo: () => boolean, limitMs: number, what: () => string): Promise<void> {
     let late = false;

@@ -59,7 +59,7 @@ async function form(view: MeshView, relay: Relay): Promise<void> {
   await view.until(
     () => view.count(all, "every", all, "alive") === all.length,
     joinMs,
-    () => `${view.count(all, "every", all, "alive")} of ${all.length} nodes know all others`,
+    () => view.strays(all, all),
   );
   check(true, `each of the ${all.length} knows the ${others} others, ${since(startedAt)}`);
   await view.untilRing(all, joinMs);
@@ -153,7 +153,7 @@ async function partition(view: MeshView, relay: Relay): Promise<void> {
   await view.until(
     () => view.count(all, "every", all, "alive") === all.length,
     healMs,
-    () => `${view.count(all, "every", all, "alive")} of ${all.length} nodes know all others`,
+    () => view.strays(all, all),
   );
   check(true, `all ${all.length} know each other again ${since(mendedAt)}`);
   await view.untilRing(all, healMs);
