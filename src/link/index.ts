@@ -35,4 +35,5 @@ export {
 } from "./options.ts";
 export { Pool } from "./pool.ts";
 export type { ConnectionNumber, PoolOutput, PoolPeer } from "./pool-messages.ts";
+export { decodeRetire, encodeRetire } from "./retire-message.ts";
 export { Tickets } from "./tickets.ts";

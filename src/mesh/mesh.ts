@@ -282,6 +282,8 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
     if (type === frameType.probe) this.#toSwim({ type: "datagram", from: source, payload }, now);
     else if (type === frameType.lookup)
       this.#toKademlia({ type: "message", from: source, via, payload }, now);
+    else if (type === frameType.reset)
+      this.#toChannels({ type: "reset", from: source, channel: payload }, now);
     else if (type === frameType.trace) this.#onTraceMessage(source, payload, visited, now);
     else this.#counters.malformed++;
   }
@@ -375,7 +377,8 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
         const { to: target, payload, variant } = output;
         const protocol = packetProtocol.channel;
         this.#toForwarder({ type: "send", target, protocol, payload, variant }, now);
-      } else if (output.type === "lost" || output.type === "refused")
+      } else if (output.type === "reset") this.#sendBox(output.to, frameType.reset, output.channel, now);
+      else if (output.type === "lost" || output.type === "refused")
         this.#outputs.push({ type: "lost", to: output.to, token: output.token });
       else this.#outputs.push(output);
     }

@@ -108,7 +108,7 @@ export function isAt(id: NodeId, { high, low }: Position): boolean {
 }
 
 /** @throws MeshError `DECODE`. */
-function decodeTrace(payload: Uint8Array): {
+export function decodeTrace(payload: Uint8Array): {
   readonly id: number;
   readonly path: readonly Position[] | undefined;
 } {

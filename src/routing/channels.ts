@@ -33,6 +33,8 @@ export type ChannelsInput =
     }
   /** The receiver of what `from` sends wants no more for the time being, or does again. */
   | { readonly type: "pause"; readonly from: NodeId; readonly paused: boolean }
+  /** `from` says, which is proven, that it does not know this channel of ours: it has forgotten it, or begun another life. */
+  | { readonly type: "reset"; readonly from: NodeId; readonly channel: Uint8Array }
   /** The member is dead: nothing for it needs to be tried any more. */
   | { readonly type: "memberDown"; readonly id: NodeId }
   | { readonly type: "tick" };
@@ -42,6 +44,8 @@ export type ChannelsOutput =
   | { readonly type: "packet"; readonly to: NodeId; readonly payload: Uint8Array; readonly variant: number }
   /** A message from `from`, which is proven, in order. */
   | { readonly type: "deliver"; readonly from: NodeId; readonly message: Uint8Array }
+  /** Tell `to` in a way that proves who says it, with `reset`, that its channel is not known here. */
+  | { readonly type: "reset"; readonly to: NodeId; readonly channel: Uint8Array }
   /** All that was sent to `to` has been delivered there or is `lost`: what comes next may take another way. */
   | { readonly type: "settled"; readonly to: NodeId }
   /** Not delivered as far as we know. In the order in which they were sent. */
@@ -123,6 +127,9 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
       case "pause":
         this.#onPause(this.#peer(input.from), input.paused);
         break;
+      case "reset":
+        this.#onReset(input.from, input.channel, now);
+        break;
       case "memberDown":
         this.#onMemberDown(input.id);
         break;
@@ -166,6 +173,20 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
     if (!peer.unsettled || peer.outgoing?.idle === false) return;
     peer.unsettled = false;
     this.#outputs.push({ type: "settled", to: peer.id });
+  }
+
+  /** What was not acknowledged takes a new channel. Whether it had been delivered is for its users to tell, who may have forgotten, too. */
+  #onReset(from: NodeId, channel: Uint8Array, now: Instant): void {
+    const peer = this.#peers.get(from);
+    if (peer?.outgoing?.opened !== true || !peer.outgoing.isOf(channel)) return;
+    const remains = peer.outgoing.remains();
+    peer.outgoing = undefined;
+    for (const waiting of remains) {
+      peer.outgoing ??= this.#open(from, now);
+      peer.outgoing.push(waiting, now);
+    }
+    this.#watch(from, now);
+    this.#forgetUnused(peer);
   }
 
   #onMemberDown(id: NodeId): void {
@@ -282,6 +303,7 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
     const incoming = [peer?.active, peer?.pending].find((each) => each?.isOf(packet.channel));
     if (peer === undefined || incoming === undefined) {
       this.#counters.unknown++;
+      this.#outputs.push({ type: "reset", to: source, channel: packet.channel.slice() });
       return;
     }
     if (incoming.costs(packet) && !this.#agreements.take(via, now)) {

@@ -99,6 +99,10 @@ export class Outgoing {
     return this.#seal !== undefined;
   }
 
+  isOf(channel: Uint8Array): boolean {
+    return equal(channel, this.#channel);
+  }
+
   /** Nothing waits for anything. */
   get idle(): boolean {
     return this.#queue.length === 0 && this.#sent.size === 0;

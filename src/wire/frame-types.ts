@@ -22,4 +22,5 @@ export const frameType = {
   trace: 0x2b,
   lookup: 0x2c,
   retire: 0x2d,
+  reset: 0x2e,
 } as const;

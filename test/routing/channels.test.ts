@@ -91,6 +91,8 @@ class Pair {
       for (let copy = 0; copy < copies; copy++) {
         this.later(5 + this.random.integer(60), () => this.packet(end, other, output.payload));
       }
+    } else if (output.type === "reset") {
+      this.later(10, () => this.tell(other, { type: "reset", from: end.id, channel: output.channel }));
     } else if (output.type === "deliver") {
       expect(output.from).toBe(other.id);
       end.received.push(new DataView(output.message.buffer, output.message.byteOffset).getUint32(0));
@@ -184,6 +186,22 @@ describe("without a link", () => {
     const pair = new Pair(1, { queueBytesMax: 10 });
     for (const each of numbers(0, 4)) pair.send(pair.a, each);
     expect(pair.a.said).toEqual([2, 3].map((token) => ({ type: "refused", to: pair.b.id, token })));
+  });
+
+  test("a receiver that has forgotten the channel gets what it has not acknowledged by another, soon", () => {
+    const pair = new Pair(1);
+    pair.send(pair.a, 1);
+    pair.run(5_000);
+    pair.tell(pair.b, { type: "memberDown", id: pair.a.id });
+    for (const each of numbers(2, 40)) pair.send(pair.a, each);
+    pair.run(2_000);
+    expect(pair.b.received).toEqual(numbers(1, 41));
+    expect(pair.a.said.filter(({ type }) => type === "lost")).toEqual([]);
+    // Of another channel, or of one that is not used any more: nothing happens.
+    pair.tell(pair.a, { type: "reset", from: pair.b.id, channel: new Uint8Array(16) });
+    pair.send(pair.a, 42);
+    pair.run(1_000);
+    expect(pair.b.received.at(-1)).toBe(42);
   });
 
   test("channels that nobody uses are forgotten", () => {

@@ -2,11 +2,15 @@ import { createECDH } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { positionOf } from "../../src/base/id-space.ts";
 import { type NodeId, nodeIdBytes, nodeIdFromBytes } from "../../src/base/node-id.ts";
+import { seededRandom } from "../../src/base/random.ts";
 import { hex } from "../../src/base/text.ts";
 import { at } from "../../src/base/time.ts";
 import { coreCrypto, identityCrypto } from "../../src/io/crypto.ts";
 import { sealCrypto } from "../../src/io/seal-crypto.ts";
 import { decodeMessage, encodeMessage, readRecord as readDirectoryRecord } from "../../src/kademlia/index.ts";
+import { decodeRetire, encodeRetire } from "../../src/link/index.ts";
+import { Boxes } from "../../src/mesh/boxes.ts";
+import { decodeTrace } from "../../src/mesh/traces.ts";
 import { decodeLinkUse, encodeLinkUse } from "../../src/ring/index.ts";
 import { associated, decodeAck, decodeChannelPacket } from "../../src/routing/channel-packets.ts";
 import { Incoming } from "../../src/routing/incoming.ts";
@@ -18,6 +22,7 @@ import {
 } from "../../src/routing/index.ts";
 import { Outgoing } from "../../src/routing/outgoing.ts";
 import { decodeFailure, encodeFailure, type FailureReason } from "../../src/routing/packet.ts";
+import { decodeGreeting, decodeSessionMessage, encodeGreeting } from "../../src/session/index.ts";
 import { isSignedBy, readAccusation } from "../../src/swim/accusation.ts";
 import { decodePacket as decodeProbe, encodePacket as encodeProbe } from "../../src/swim/packet.ts";
 import { readRecord } from "../../src/swim/record.ts";
@@ -200,5 +205,45 @@ describe("§7.9 LOOKUP", () => {
     const decoded = decodeMessage(bytesOf(bytes));
     expect(plain(decoded)).toEqual(message);
     expect(hex(encodeMessage(decoded))).toBe(bytes);
+  });
+});
+
+describe("§7.7 sealed datagrams, TRACE", () => {
+  test.each(vectors.datagrams)("$title", ({ from, to, type, payload, bytes }) => {
+    const idOf = (name: string): NodeId => nodeIdFromBytes(crypto.sha256(keyOf(name).publicKey));
+    const random = { ...seededRandom(1), bytes: (length: number) => bytesOf(bytes).slice(0, length) };
+    const boxes = (own: string, other: string): Boxes =>
+      new Boxes(idOf(own), sealCrypto(keyOf(own).privateKey), random, () => keyOf(other).publicKey);
+    expect(hex(boxes(from, to).seal(idOf(to), type, bytesOf(payload)) ?? bytesOf(""))).toBe(bytes);
+    expect(plain(boxes(to, from).open(idOf(from), bytesOf(bytes)))).toEqual({ type, payload });
+    // Not for whoever it was not sealed for, nor after a change.
+    expect(boxes("c", from).open(idOf(from), bytesOf(bytes))).toBeUndefined();
+    const changed = bytesOf(bytes);
+    changed[20] = (changed[20] as number) ^ 1;
+    expect(boxes(to, from).open(idOf(from), changed)).toBeUndefined();
+  });
+
+  test.each(vectors.traces)("$bytes", ({ bytes, id, path }) => {
+    expect(decodeTrace(bytesOf(bytes))).toEqual({ id, path });
+  });
+});
+
+describe("§7.8 SESSION", () => {
+  test.each(vectors.sessions)("$title", ({ bytes, title: _title, frames, ...fields }) => {
+    if (frames === undefined) {
+      expect(decodeGreeting(bytesOf(bytes))).toEqual(fields);
+      expect(hex(encodeGreeting(fields))).toBe(bytes);
+    } else expect(plain(decodeSessionMessage(bytesOf(bytes)))).toEqual({ ...fields, bytes: frames });
+  });
+
+  test.each(vectors.sessionsRefused)("refused: $title", ({ bytes }) => {
+    expect(() => decodeSessionMessage(bytesOf(bytes))).toThrow();
+  });
+});
+
+describe("§7.10 RETIRE", () => {
+  test.each(vectors.retire)("$says", ({ bytes, says }) => {
+    expect(decodeRetire(bytesOf(bytes))).toBe(says === "all_read");
+    expect(hex(encodeRetire(says === "all_read"))).toBe(bytes);
   });
 });

@@ -2,14 +2,14 @@ import type { BufferPool } from "../../base/buffer-pool.ts";
 import { MeshError, toError } from "../../base/errors.ts";
 import type { NodeId } from "../../base/node-id.ts";
 import { earliest, type Instant } from "../../base/time.ts";
-import { Atom, atom, decode, encode } from "../../etf/index.ts";
 import type { QuicConnection, QuicStream } from "../../io/quic/index.ts";
 import {
-  type CloseCodeName,
   type ConnectionNumber,
   closeCode,
   closeCodeName,
+  decodeRetire,
   type Ending,
+  encodeRetire,
   endingOf,
   type Handshake,
   type HandshakeOutput,
@@ -23,6 +23,7 @@ import {
 } from "../../link/index.ts";
 import { type Frame, frameType } from "../../wire/index.ts";
 import { Control } from "./control.ts";
+import { closingOf, unexpected } from "./endings.ts";
 import { Incoming, type IncomingUser } from "./incoming.ts";
 import { MeshLanes } from "./mesh-lanes.ts";
 import { Outgoing } from "./outgoing.ts";
@@ -481,40 +482,3 @@ function heartbeatsOf(side: "client" | "server", options: Required<LinkOptions>)
 
 /** Types from here on are no business of the mesh. */
 const firstFreeType = 0x40;
-
-/*
- * RETIRE (0x2D), on the control stream before its end: nobody needs the link. One atom with its version byte.
- *
- *   asked     the sender's lanes are finished
- *   all_read  and it has read all of the receiver's to their ends
- */
-function encodeRetire(readAll: boolean): Uint8Array {
-  return encode(atom(readAll ? "all_read" : "asked"));
-}
-
-/** @throws MeshError `DECODE` for anything else. */
-function decodeRetire(payload: Uint8Array): boolean {
-  const term = decode(payload);
-  if (term instanceof Atom && (term.name === "asked" || term.name === "all_read"))
-    return term.name === "all_read";
-  throw new MeshError("DECODE", "a RETIRE is one of the atoms asked, all_read");
-}
-
-const closeNames: Readonly<Partial<Record<string, CloseCodeName>>> = {
-  TIMEOUT: "timeout",
-  REFUSED: "overloaded",
-  WRONG_REALM: "not_in_realm",
-  CERTIFICATE_EXPIRED: "not_in_realm",
-  REVOKED: "not_in_realm",
-  WRONG_NODE: "wrong_node",
-};
-
-/** How the engine's reason for the end of a connection counts here. */
-export function closingOf(error: Error | undefined): Ending {
-  if (!(error instanceof MeshError)) return { code: "goodbye", reason: error?.message ?? "closed" };
-  return { code: closeNames[error.code] ?? "protocol", reason: error.message };
-}
-
-function unexpected(error: unknown): Ending {
-  return { code: "protocol", reason: toError(error).message };
-}

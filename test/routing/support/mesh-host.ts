@@ -189,6 +189,9 @@ export class MeshHost implements SimulatedHost {
         case "deliver":
           this.#watcher.delivered(this.id, output.from, output.message);
           break;
+        case "reset":
+          // There are no sealed datagrams here; the message is given up in time.
+          break;
         case "settled":
           this.#unsettled.delete(output.to);
           break;
