@@ -16,7 +16,8 @@ const joinMs = 30_000;
 const crashMs = 20_000;
 /** Half of all at once takes longer: whoever gets no answers, and no help either, doubts itself first. */
 const cutMs = 60_000;
-const healMs = 30_000;
+/** Mostly it takes a few seconds; whoever hears of nobody is sure to ask somebody within 30 s. */
+const healMs = 60_000;
 
 export async function playMesh(secret: { readonly realm: string; readonly cookie: string }): Promise<void> {
   const relay = new Relay();
