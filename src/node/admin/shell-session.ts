@@ -95,7 +95,6 @@ export class ShellSession {
       preview: false,
       writer: (value: unknown) => show(value, terminal),
     });
-    this.#server = server;
     const closed = new Promise((resolve) => server.once("close", resolve));
     let exited = false;
     const left = new Promise<void>((resolve) => {
@@ -118,6 +117,8 @@ export class ShellSession {
       stream.pipe(keys);
     }
     lines?.feed(server);
+    // Not before: the REPL of Node 24 never says that it has read the history when it is closed meanwhile.
+    this.#server = server;
     if (this.#ended || stream.destroyed) server.close();
     await left;
     server.close();
