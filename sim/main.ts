@@ -2,37 +2,35 @@
 import { writeSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { formatLogEntry, type LogEntry } from "../src/sim/index.ts";
-import { churn, crash, join, lossy, partition, pauses, stable, steady } from "./membership.ts";
+import { alone } from "./membership-alone.ts";
 import { ping } from "./ping.ts";
+import { routes } from "./routes.ts";
 import type { Scenario, ScenarioResult } from "./scenario.ts";
+import { whole } from "./whole.ts";
 
 const scenarios: Readonly<Record<string, Scenario>> = {
+  ...whole,
+  routes,
+  ...Object.fromEntries(Object.entries(alone).map(([name, scenario]) => [`membership-${name}`, scenario])),
   ping,
-  steady,
-  stable,
-  lossy,
-  pauses,
-  crash,
-  join,
-  partition,
-  churn,
 };
 
 const help = `Runs a network of simulated nodes in virtual time. The same seed gives the same history.
 
-  npm run sim -- --scenario NAME [--nodes N] [--seed N] [--runs N] [--log]
+  npm run sim -- --scenario NAME [--nodes N] [--seed N] [--runs N] [--minutes N] [--log]
 
   --scenario NAME   what happens; one of those below
   --nodes N         how many nodes (default: the scenario's own number)
   --seed N          what decides all that is left to chance (default: a fresh one, which is printed)
   --runs N          that many runs, with seeds counting up from --seed (default 1)
+  --minutes N       virtual minutes of a scenario in which nothing happens (default: the scenario's own number)
   --log             print every event, one a line; grep for a node's name to follow it
   --help
 
-Scenarios (with their number of nodes):
+Scenarios (with their number of nodes); those called membership-NAME run nodes that have nothing but membership:
 
 ${Object.entries(scenarios)
-  .map(([name, { about, nodes }]) => `  ${name.padEnd(16)} ${String(nodes).padStart(5)}  ${about}`)
+  .map(([name, { about, nodes }]) => `  ${name.padEnd(20)} ${String(nodes).padStart(5)}  ${about}`)
   .join("\n")}
 
 Exit code 0 when all that the scenario promises held, 1 when not, 2 when it was called wrongly.`;
@@ -50,6 +48,7 @@ function settings() {
         nodes: { type: "string" },
         seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
         runs: { type: "string", default: "1" },
+        minutes: { type: "string" },
         log: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
@@ -70,6 +69,7 @@ const scenario =
 const nodes = count("nodes", values.nodes ?? String(scenario.nodes), 2);
 const firstSeed = count("seed", values.seed, 0);
 const runs = count("runs", values.runs, 1);
+const forMs = values.minutes === undefined ? undefined : 60_000 * count("minutes", values.minutes, 1);
 
 function count(option: string, text: string, least: number): number {
   const number = Number(text);
@@ -81,7 +81,12 @@ let failed = 0;
 for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
   const log = values.log ? print : undefined;
   const startMs = performance.now();
-  const result = scenario.run({ seed, nodes, ...(log === undefined ? {} : { log }) });
+  const result = scenario.run({
+    seed,
+    nodes,
+    ...(forMs === undefined ? {} : { forMs }),
+    ...(log === undefined ? {} : { log }),
+  });
   report(seed, result, performance.now() - startMs);
   if (result.failures.length > 0) failed++;
 }

@@ -1,17 +1,12 @@
-import type { HostContext, Instant, LogEntry, NodeId, PathOptions, SimulatedNode } from "../src/sim/index.ts";
+import type { HostContext, LogEntry, NodeId, PathOptions, SimulatedNode } from "../src/sim/index.ts";
 import { Simulation } from "../src/sim/index.ts";
-import type { MembershipNews, RememberedMember, SwimOptions } from "../src/swim/index.ts";
+import type { MembershipNews, RememberedMember } from "../src/swim/index.ts";
 import { RecordCache } from "../src/swim/index.ts";
-import { encodeSync } from "../src/swim/sync-messages.ts";
-import { encodeFrame, frameType } from "../src/wire/index.ts";
-import { SwimHost } from "./swim-host.ts";
-
-export type MeshNode = SimulatedNode<SwimHost>;
+import { introductionOf, type MemberHost, type MemberHostSetup } from "./member-host.ts";
 
 export interface MeshSetup {
   readonly seed: number;
   readonly network?: PathOptions;
-  readonly options?: SwimOptions;
   readonly log?: (entry: LogEntry) => void;
   readonly clockDriftRate?: number;
 }
@@ -24,22 +19,25 @@ interface Watch {
   readonly eachMs: number[];
 }
 
-/** A simulated mesh of membership alone, and what is to be measured about it. */
-export class Mesh {
+/** A simulated mesh, and what is to be measured about its membership. */
+export class Mesh<Host extends MemberHost = MemberHost> {
   readonly simulation: Simulation;
-  readonly nodes: MeshNode[] = [];
+  readonly nodes: SimulatedNode<Host>[] = [];
   /** Members declared dead while they were running, one for each node that did so. */
   falsePositives = 0;
   suspicions = 0;
   /** Nodes that wait for news of a node: by its id and the kind of news. */
   readonly #watches = new Map<string, Watch>();
   readonly #records = new RecordCache(1 << 20);
-  readonly #options: SwimOptions | undefined;
+  readonly #create: (context: HostContext, setup: MemberHostSetup) => Host;
   readonly #bornMs = new Map<NodeId, number>();
   readonly #remembered = new Map<string, readonly RememberedMember[]>();
 
-  constructor({ seed, network, options, log, clockDriftRate }: MeshSetup) {
-    this.#options = options;
+  constructor(
+    { seed, network, log, clockDriftRate }: MeshSetup,
+    create: (context: HostContext, setup: MemberHostSetup) => Host,
+  ) {
+    this.#create = create;
     this.simulation = new Simulation({
       seed,
       ...network,
@@ -49,10 +47,8 @@ export class Mesh {
   }
 
   /** A new node, that knows nobody. */
-  add(): MeshNode {
-    const node: MeshNode = this.simulation.add({
-      create: (context) => this.#host(context),
-    });
+  add(): SimulatedNode<Host> {
+    const node = this.simulation.add({ create: (context) => this.#host(context) });
     this.nodes.push(node);
     return node;
   }
@@ -63,34 +59,34 @@ export class Mesh {
    */
   addAcquainted(count: number): void {
     const added = Array.from({ length: count }, () => this.add());
-    const records = added.map(({ host }) => host.swim.record.bytes);
+    const said = introductionOf(added.map(({ host }) => host.swim.record.bytes));
     for (const [index, node] of added.entries()) {
-      const peer = added[(index + 1) % count] as MeshNode;
-      node.act((host, now) => introduce(host, peer, records, now));
+      const peer = added[(index + 1) % count] as SimulatedNode<Host>;
+      node.act((host, now) => host.introduce(peer, said, now));
     }
   }
 
   /** Lets a node join through any other, as often as it takes: the discovery of a real node. */
-  join(node: MeshNode): void {
+  join(node: SimulatedNode<Host>): void {
     const { lives } = node;
     const attempt = (): void => {
       if (node.state === "down" || node.lives !== lives || node.host.swim.livingCount > 2) return;
       const others = this.running().filter((other) => other !== node);
       const through = others[this.simulation.random.integer(others.length)];
       const address = through?.address ?? node.address;
-      if (node.state === "running") node.act((host, now) => host.swim.handle({ type: "join", address }, now));
+      if (node.state === "running") node.act((host, now) => host.join(address, now));
       this.simulation.later(5_000, attempt);
     };
     attempt();
   }
 
   /** Its next life remembers whom this one knew. */
-  rememberAndCrash(node: MeshNode): void {
+  rememberAndCrash(node: SimulatedNode<Host>): void {
     this.#remembered.set(node.id, node.host.swim.remembered());
     this.simulation.crash(node);
   }
 
-  running(): MeshNode[] {
+  running(): SimulatedNode<Host>[] {
     return this.nodes.filter(({ state }) => state !== "down");
   }
 
@@ -104,7 +100,7 @@ export class Mesh {
   }
 
   /** From now on, notes when each running node but itself hears this of `node`. */
-  watch(node: MeshNode, kind: MembershipNews["type"]): Watch {
+  watch(node: SimulatedNode<Host>, kind: MembershipNews["type"]): Watch {
     const others = this.running().filter((other) => other !== node && other.state === "running");
     const startMs = this.simulation.nowMs;
     const watch = { waiting: new Set(others.map(({ id }) => id)), startMs, lastMs: startMs, eachMs: [] };
@@ -112,14 +108,13 @@ export class Mesh {
     return watch;
   }
 
-  #host(context: HostContext): SwimHost {
+  #host(context: HostContext): Host {
     const remembered = this.#remembered.get(context.id);
     this.#bornMs.set(context.id, this.simulation.nowMs);
-    return new SwimHost(context, {
+    return this.#create(context, {
       records: this.#records,
-      ...(this.#options === undefined ? {} : { options: this.#options }),
       ...(remembered === undefined ? {} : { remembered }),
-      onNews: (news, host) => this.#onNews(news, host.swim.id),
+      onNews: (news, by) => this.#onNews(news, by),
     });
   }
 
@@ -141,22 +136,6 @@ export class Mesh {
     watch.lastMs = this.simulation.nowMs;
     watch.eachMs.push(watch.lastMs - watch.startMs);
   }
-}
-
-/** What an exchange that a peer begins brings a node; its answers go nowhere. */
-function introduce(host: SwimHost, peer: MeshNode, records: readonly Uint8Array[], now: Instant): void {
-  const { id, address } = peer;
-  const message = (payload: Uint8Array) =>
-    host.handle({ type: "message", from: id, bytes: encodeFrame(frameType.members, payload) }, now);
-  host.handle({ type: "linkUp", peer: id, address }, now);
-  message(encodeSync({ kind: "offer", count: records.length, hash: [0, 0] }));
-  const piece = 32;
-  for (let start = 0; start < records.length; start += piece) {
-    message(encodeSync({ kind: "records", isLast: false, records: records.slice(start, start + piece) }));
-  }
-  message(encodeSync({ kind: "wants", wanted: [], disputed: [] }));
-  host.handle({ type: "linkDown", peer: id, reason: "closed" }, now);
-  while (host.swim.poll() !== undefined);
 }
 
 /** The value below which a share of the values lies. */

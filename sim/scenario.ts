@@ -4,6 +4,8 @@ import type { LogEntry } from "../src/sim/index.ts";
 export interface ScenarioSetup {
   readonly seed: number;
   readonly nodes: number;
+  /** How long it lasts, milliseconds, if it is one in which nothing happens. Default: the scenario's own. */
+  readonly forMs?: number;
   readonly log?: (entry: LogEntry) => void;
 }
 

@@ -1,28 +1,20 @@
-import type { HostContext, HostInput, HostOutput, Instant, SimulatedHost } from "../src/sim/index.ts";
-import {
-  decodePacket,
-  decodeSync,
-  type MembershipNews,
-  type RecordCache,
-  type RememberedMember,
-  Swim,
-  type SwimInput,
-  type SwimOptions,
-  type SwimOutput,
-} from "../src/swim/index.ts";
+import type { HostContext, HostInput, HostOutput, Instant, NodeId } from "../src/sim/index.ts";
+import { Swim, type SwimInput, type SwimOptions, type SwimOutput } from "../src/swim/index.ts";
 import { decodeFrame, encodeFrame, frameType } from "../src/wire/index.ts";
+import {
+  describeFrame,
+  type Introduction,
+  type MemberHost,
+  type MemberHostSetup,
+  newsText,
+} from "./member-host.ts";
 
-export interface SwimHostSetup {
-  /** Shared by all nodes of a simulation, so that thousands of tables of thousands of members share their records. */
-  readonly records: RecordCache;
+export interface SwimHostSetup extends MemberHostSetup {
   readonly options?: SwimOptions;
-  readonly remembered?: readonly RememberedMember[];
-  /** Told of each change of the table. */
-  readonly onNews?: (news: MembershipNews, host: SwimHost) => void;
 }
 
 /** A node of nothing but membership, as the composition of a real node would run it: payloads in frames. */
-export class SwimHost implements SimulatedHost {
+export class SwimHost implements MemberHost {
   readonly context: HostContext;
   readonly swim: Swim;
   farewellTold = false;
@@ -64,15 +56,24 @@ export class SwimHost implements SimulatedHost {
     return this.swim.deadline();
   }
 
+  join(address: string, now: Instant): void {
+    this.swim.handle({ type: "join", address }, now);
+  }
+
+  leave(now: Instant): void {
+    this.swim.handle({ type: "leave" }, now);
+  }
+
+  introduce(peer: { readonly id: NodeId; readonly address: string }, said: Introduction, now: Instant): void {
+    const { id, address } = peer;
+    this.swim.handle({ type: "linkUp", peer: id, address }, now);
+    for (const payload of said) this.swim.handle({ type: "message", from: id, payload }, now);
+    this.swim.handle({ type: "linkDown", peer: id, reason: "closed" }, now);
+    while (this.swim.poll() !== undefined);
+  }
+
   describe(bytes: Uint8Array): string {
-    const decoded = decodeFrame(bytes);
-    if (decoded.result !== "frame") return decoded.result;
-    const { type, payload } = decoded.frame;
-    if (type === frameType.members) return `members ${decodeSync(payload, 1 << 20).kind}`;
-    const { head, news } = decodePacket(payload);
-    const count = (kind: string) => news.filter((item) => item.kind === kind).length;
-    const number = head.kind === "gossip" ? "" : ` ${head.sequence}`;
-    return `${head.kind}${number}, ${count("record")} records, ${count("accusation")} accusations`;
+    return describeFrame(bytes);
   }
 
   #carryOut(output: SwimOutput): HostOutput | undefined {
@@ -87,14 +88,9 @@ export class SwimHost implements SimulatedHost {
       case "farewellTold":
         this.farewellTold = true;
         return { type: "news", text: "farewell told" };
-      default: {
-        this.#setup.onNews?.(output, this);
-        const { name, state, incarnation } = output.member;
-        return {
-          type: "news",
-          text: `${output.type} ${name.split("@")[0]}: ${state}, incarnation ${incarnation}`,
-        };
-      }
+      default:
+        this.#setup.onNews?.(output, this.swim.id);
+        return { type: "news", text: newsText(output) };
     }
   }
 }

@@ -21,21 +21,36 @@ export function utf8Text(bytes: Uint8Array): string {
 }
 
 const base32Alphabet = "abcdefghijklmnopqrstuvwxyz234567";
+const base32Codes = utf8(base32Alphabet);
+/** The value of each ASCII character as a digit; 255 when it is none. */
+const base32Digits = new Uint8Array(128).fill(255);
+for (const [digit, code] of base32Codes.entries()) base32Digits[code] = digit;
 
 /** Lower-case base32 without padding, RFC 4648 §6. */
 export function base32(bytes: Uint8Array): string {
-  let text = "";
+  // Made in one go: a string that grows by each digit is a chain of strings, and node ids are made for each packet.
+  const codes: number[] = [];
   let bits = 0;
   let value = 0;
-  for (const byte of bytes) {
-    value = ((value << 8) | byte) & 0xfff;
-    bits += 8;
-    while (bits >= 5) {
+  for (let index = 0; index < bytes.length; index++) {
+    value = ((value << 8) | (bytes[index] as number)) & 0xfff;
+    for (bits += 8; bits >= 5; ) {
       bits -= 5;
-      text += base32Alphabet[(value >> bits) & 31];
+      codes.push(base32Codes[(value >> bits) & 31] as number);
     }
   }
-  return bits === 0 ? text : text + base32Alphabet[(value << (5 - bits)) & 31];
+  if (bits > 0) codes.push(base32Codes[(value << (5 - bits)) & 31] as number);
+  return codes.length <= codesMax ? String.fromCharCode(...codes) : inPieces(codes);
+}
+
+/** Arguments that a call may have everywhere. */
+const codesMax = 4_096;
+
+function inPieces(codes: readonly number[]): string {
+  let text = "";
+  for (let start = 0; start < codes.length; start += codesMax)
+    text += String.fromCharCode(...codes.slice(start, start + codesMax));
+  return text;
 }
 
 /**
@@ -48,9 +63,9 @@ export function base32Bytes(text: string): Uint8Array<ArrayBuffer> {
   let bits = 0;
   let value = 0;
   let length = 0;
-  for (const character of text) {
-    const digit = base32Alphabet.indexOf(character);
-    if (digit < 0) throw new MeshError("DECODE", `${JSON.stringify(character)} is not a base32 digit`);
+  for (let index = 0; index < text.length; index++) {
+    const digit = base32Digits[text.charCodeAt(index)] ?? 255;
+    if (digit === 255) throw new MeshError("DECODE", `${JSON.stringify(text[index])} is not a base32 digit`);
     value = ((value << 5) | digit) & 0xfff;
     bits += 5;
     if (bits < 8) continue;

@@ -69,6 +69,9 @@ export interface MeshSetup {
   readonly records?: RecordCache;
 }
 
+const tick = { type: "tick" } as const;
+const nothing = new Uint8Array(0);
+
 /**
  * One node's part in the mesh: membership, ring, directory, forwarding and channels, put together. Each of them is a machine that knows
  * nothing of the others; here the outputs of one become inputs of the others, and frames find the one they are for.
@@ -89,6 +92,9 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
   /** Links that an exchange of memberships needs. */
   readonly #exchanging = new Set<NodeId>();
   readonly #outputs = new Queue<MeshOutput>();
+  /** Asked for after each input, of which most are packets passed on and change nothing. */
+  #deadline: Instant | undefined;
+  #isDeadlineKnown = false;
   readonly #counters = { forged: 0, malformed: 0, strangers: 0, unsealable: 0, namesakes: 0 };
 
   constructor(setup: MeshSetup, now: Instant) {
@@ -204,23 +210,29 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
   }
 
   deadline(): Instant | undefined {
-    let next = this.#traces.deadline();
-    for (const part of [this.swim, this.ring, this.kademlia, this.channels])
-      next = earliest(next, part.deadline());
-    return next;
+    if (!this.#isDeadlineKnown) {
+      this.#isDeadlineKnown = true;
+      this.#deadline = this.#traces.deadline();
+      for (const part of [this.swim, this.ring, this.kademlia, this.channels])
+        this.#deadline = earliest(this.#deadline, part.deadline());
+    }
+    return this.#deadline;
   }
 
   #onTick(now: Instant): void {
-    this.#toSwim({ type: "tick" }, now);
-    this.#toRing({ type: "tick" }, now);
-    this.#toKademlia({ type: "tick" }, now);
-    this.#toChannels({ type: "tick" }, now);
+    if (isDue(this.swim, now)) this.#toSwim(tick, now);
+    if (isDue(this.ring, now)) this.#toRing(tick, now);
+    if (isDue(this.kademlia, now)) this.#toKademlia(tick, now);
+    if (isDue(this.channels, now)) this.#toChannels(tick, now);
     this.#traces.tick(now);
+    this.#isDeadlineKnown = false;
   }
 
   #onLinkUp(id: NodeId, address: string, now: Instant): void {
     this.#links.add(id);
     this.#toForwarder({ type: "linkUp", id }, now);
+    const state = this.swim.member(id)?.state ?? "alive";
+    if (state !== "alive") this.#toForwarder({ type: "doubt", id, doubted: true }, now);
     this.#toRing({ type: "linkUp", id }, now);
     this.#toSwim({ type: "linkUp", peer: id, address }, now);
   }
@@ -291,6 +303,7 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
   // Passing on.
 
   #toSwim(input: SwimInput, now: Instant): void {
+    this.#isDeadlineKnown = false;
     this.swim.handle(input, now);
     for (let output = this.swim.poll(); output !== undefined; output = this.swim.poll())
       this.#fromSwim(output, now);
@@ -299,11 +312,10 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
   #fromSwim(output: SwimOutput, now: Instant): void {
     switch (output.type) {
       case "datagram":
-        if (this.#links.has(output.to)) this.#outputs.push({ ...output, frameType: frameType.probe });
-        else this.#sendBox(output.to, frameType.probe, output.payload, now);
+        this.#sendDatagram(output.to, output.payload, now);
         break;
       case "message":
-        this.#outputs.push({ ...output, type: "frame", frameType: frameType.members });
+        this.#sendFrame(output.to, frameType.members, output.payload);
         break;
       case "wantLink":
         if (output.peer !== undefined) this.#exchanging.add(output.peer);
@@ -326,6 +338,8 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
     if (!isLiving) this.#names.delete(id);
     else if (this.#names.add(id, name)) this.#counters.namesakes++;
     this.#outputs.push(news);
+    // A link to a node that is gone takes 7.5 s to be noticed; what it would carry meanwhile is lost.
+    this.#toForwarder({ type: "doubt", id, doubted: state !== "alive" }, now);
     if (news.type !== "memberUp" && news.type !== "memberDown") return;
     this.#toRing({ type: news.type, id }, now);
     this.#toKademlia({ type: news.type, id }, now);
@@ -333,10 +347,11 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
   }
 
   #toRing(input: RingInput, now: Instant): void {
+    this.#isDeadlineKnown = false;
     this.ring.handle(input, now);
     for (let output = this.ring.poll(); output !== undefined; output = this.ring.poll()) {
       if (output.type === "linkUse") {
-        this.#outputs.push({ ...output, type: "frame", frameType: frameType.linkUse });
+        this.#sendFrame(output.to, frameType.linkUse, output.payload);
       } else if (output.type === "wantLink") {
         const address = this.swim.recordOf(output.id)?.address;
         if (address !== undefined) this.#outputs.push({ ...output, address });
@@ -349,15 +364,10 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
     for (let output = this.forwarder.poll(); output !== undefined; output = this.forwarder.poll()) {
       switch (output.type) {
         case "forward":
-          this.#outputs.push({ ...output, type: "frame", frameType: frameType.forward });
+          this.#sendFrame(output.to, frameType.forward, output.payload);
           break;
         case "busy":
-          this.#outputs.push({
-            type: "frame",
-            to: output.to,
-            frameType: frameType.busy,
-            payload: new Uint8Array(0),
-          });
+          this.#sendFrame(output.to, frameType.busy, nothing);
           break;
         case "undeliverable":
           this.#toKademlia({ type: "unreachable", id: output.target }, now);
@@ -371,6 +381,7 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
   }
 
   #toChannels(input: ChannelsInput, now: Instant): void {
+    this.#isDeadlineKnown = false;
     this.channels.handle(input, now);
     for (let output = this.channels.poll(); output !== undefined; output = this.channels.poll()) {
       if (output.type === "packet") {
@@ -385,13 +396,24 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
   }
 
   #toKademlia(input: KademliaInput, now: Instant): void {
+    this.#isDeadlineKnown = false;
     this.kademlia.handle(input, now);
     for (let output = this.kademlia.poll(); output !== undefined; output = this.kademlia.poll()) {
       if (output.type !== "send") this.#outputs.push({ type: "directory", output });
-      else if (this.#links.has(output.to))
-        this.#outputs.push({ ...output, type: "frame", frameType: frameType.lookup });
+      else if (this.#links.has(output.to)) this.#sendFrame(output.to, frameType.lookup, output.payload);
       else this.#sendBox(output.to, frameType.lookup, output.payload, now);
     }
+  }
+
+  #sendFrame(to: NodeId, type: number, payload: Uint8Array): void {
+    this.#outputs.push({ type: "frame", to, frameType: type, payload });
+  }
+
+  /** Over the link if there is one, else forwarded. */
+  #sendDatagram(to: NodeId, payload: Uint8Array, now: Instant): void {
+    if (this.#links.has(to))
+      this.#outputs.push({ type: "datagram", to, frameType: frameType.probe, payload });
+    else this.#sendBox(to, frameType.probe, payload, now);
   }
 
   #sendBox(to: NodeId, type: number, payload: Uint8Array, now: Instant): Uint8Array | undefined {
@@ -407,6 +429,7 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
   // Traces.
 
   #onTrace(token: number, target: NodeId, now: Instant): void {
+    this.#isDeadlineKnown = false;
     const { id, payload } = this.#traces.begin(token, target, now);
     const box = this.#boxes.seal(target, frameType.trace, payload);
     if (box === undefined) return;
@@ -423,4 +446,8 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
       this.#counters.malformed++;
     }
   }
+}
+
+function isDue(part: { deadline(): Instant | undefined }, now: Instant): boolean {
+  return (part.deadline() ?? Infinity) <= now;
 }

@@ -229,7 +229,8 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
     const open = encodeChannelPacket(packet);
     for (const incoming of [known?.pending, known?.active]) {
       if (incoming === undefined || !equal(incoming.open, open)) continue;
-      this.#outputs.push({ type: "packet", to: source, payload: incoming.accept, variant: 0 });
+      const variant = ++incoming.repeats & 0xff;
+      this.#outputs.push({ type: "packet", to: source, payload: incoming.accept, variant });
       return;
     }
     if (!this.#agreements.take(via, now) || !this.#makeRoom()) {
@@ -316,6 +317,7 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
       return;
     }
     if (received === "again") this.#counters.replayed++;
+    incoming.repeats = received === "again" ? incoming.repeats + 1 : 0;
     if (incoming === peer.pending) {
       // Proven to be newer than the one before, of which nothing may be delivered any more.
       if (peer.active !== undefined) this.#incoming--;
@@ -337,7 +339,8 @@ export class Channels implements Machine<ChannelsInput, ChannelsOutput> {
   #acknowledge(peer: Peer): void {
     if (peer.active === undefined) return;
     const payload = peer.active.acknowledge(peer.paused);
-    this.#outputs.push({ type: "packet", to: peer.id, payload, variant: 0 });
+    const variant = peer.active.repeats & 0xff;
+    this.#outputs.push({ type: "packet", to: peer.id, payload, variant });
   }
 
   #onPause(peer: Peer, paused: boolean): void {

@@ -23,6 +23,8 @@ export type ForwarderInput =
   /** The link takes no more for the time being, or does again. */
   | { readonly type: "linkFull"; readonly id: NodeId }
   | { readonly type: "linkReady"; readonly id: NodeId }
+  /** The other end of the link may be gone: other links are taken while there are any that qualify. Or it is there after all. */
+  | { readonly type: "doubt"; readonly id: NodeId; readonly doubted: boolean }
   /** Something of this node for `target`. `variant`, 0 … 255, default 0: higher ones take other ways. */
   | {
       readonly type: "send";
@@ -63,6 +65,7 @@ interface LinkState {
   readonly id: NodeId;
   readonly position: Position;
   full: boolean;
+  doubted: boolean;
   /** Packets that wait for the link, and their bytes. */
   readonly waiting: Queue<Packet>;
   waitingBytes: number;
@@ -85,6 +88,7 @@ const variantsMax = 4;
  * bucket there is one. Without (a local minimum) the way out is the ring: of the links nearer along the ring than this
  * node, the nearest, and greedy again from the first node that is nearer by XOR than all before. As long as each node
  * has its neighbours on the ring, that arrives. Where it has not (NATs), a packet may take a few steps that lead no nearer.
+ * Repetitions (`variant`) leave their source by other links, also by one that leads farther away.
  *
  * A packet lists the nodes that it has visited and goes to none of them again, however the links change meanwhile. It
  * ends, too: it can come nearer by XOR, and between two such steps nearer along the ring, so many times only. Relays that
@@ -149,6 +153,9 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
       case "linkReady":
         this.#onLinkReady(input.id);
         break;
+      case "doubt":
+        this.#onDoubt(input.id, input.doubted);
+        break;
       case "send":
         this.#onSend(input, now);
         break;
@@ -203,6 +210,11 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     for (let packet = link.waiting.shift(); packet !== undefined; packet = link.waiting.shift()) {
       this.#pass(packet, id);
     }
+  }
+
+  #onDoubt(id: NodeId, doubted: boolean): void {
+    const link = this.#links.get(id);
+    if (link !== undefined) link.doubted = doubted;
   }
 
   #onBusy(from: NodeId, now: Instant): void {
@@ -286,18 +298,31 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     // Whether it can pass on what we send it does not matter here: it need not.
     if (direct !== undefined) return this.#hasRoom(direct) ? direct : "busy";
     const goal = positionOf(target);
-    let nearest = xorDistance(this.#position, goal);
-    for (const each of visited) nearest = Math.min(nearest, xorDistance(each, goal));
-    const greedy = this.#best(goal, xorDistance, nearest, visited, variant, now);
-    if (typeof greedy === "object") return greedy;
-    const around = this.#best(goal, ringDistance, ringDistance(this.#position, goal), visited, variant, now);
-    if (typeof around === "object") return around;
-    if (greedy === "busy" || around === "busy") return "busy";
+    // The only links of the source that lead nearer may all end at relays that swallow what they get. So a variant may leave it
+    // by any link, and is greedy from there on as if it began there.
+    const isDetour = variant > 0;
+    let nearest =
+      isDetour && visited.length === 0 ? Number.POSITIVE_INFINITY : xorDistance(this.#position, goal);
+    for (let index = isDetour ? 1 : 0; index < visited.length; index++)
+      nearest = Math.min(nearest, xorDistance(visited[index] as Position, goal));
+    let reason: FailureReason = "no_route";
+    for (const doubted of [false, true]) {
+      const greedy = this.#best(goal, xorDistance, nearest, visited, variant, doubted, now);
+      if (typeof greedy === "object") return greedy;
+      const below = ringDistance(this.#position, goal);
+      const around = this.#best(goal, ringDistance, below, visited, variant, doubted, now);
+      if (typeof around === "object") return around;
+      if (greedy === "busy" || around === "busy") reason = "busy";
+    }
+    if (reason === "busy") return reason;
     // Nodes behind NATs cannot always have the neighbours that the ring wants them to.
     // Whoever sends a packet knows why, also to a node that seems dead; to pass it on for long would be too much.
     const isOurs = visited.length === 0;
     if (!isOurs && (!this.#isAlive(target) || this.#detours(visited, goal) >= detoursMax)) return "no_route";
-    return this.#best(goal, xorDistance, Number.POSITIVE_INFINITY, visited, variant, now);
+    const round = (doubted: boolean): LinkState | FailureReason =>
+      this.#best(goal, xorDistance, Number.POSITIVE_INFINITY, visited, variant, doubted, now);
+    const trusted = round(false);
+    return typeof trusted === "object" ? trusted : round(true);
   }
 
   /** How often the packet, on its way to this node, has come nearer to its goal in neither sense. */
@@ -315,13 +340,14 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     return count;
   }
 
-  /** Of the links nearer to the target than `below`, the nearest, or with a `variant` one of the nearest few. */
+  /** Of the links nearer to the target than `below`, those that are doubted or the others, the nearest, or with a `variant` one of the nearest few. */
   #best(
     goal: Position,
     distance: (a: Position, b: Position) => number,
     below: number,
     visited: readonly Position[],
     variant: number,
+    doubted: boolean,
     now: Instant,
   ): LinkState | FailureReason {
     let best: LinkState | undefined;
@@ -329,6 +355,7 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     let blocked = false;
     const nearer: { readonly link: LinkState; readonly away: number }[] = [];
     for (const link of this.#links.values()) {
+      if (link.doubted !== doubted) continue;
       const away = distance(link.position, goal);
       if (away >= (variant === 0 ? least : below) || wasVisited(visited, link.position)) continue;
       if (now < link.busyUntil || !this.#hasRoom(link)) {
@@ -387,6 +414,7 @@ function newLink(id: NodeId): LinkState {
     id,
     position: positionOf(id),
     full: false,
+    doubted: false,
     waiting: new Queue(),
     waitingBytes: 0,
     busyUntil: never,

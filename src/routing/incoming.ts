@@ -30,6 +30,8 @@ export class Incoming {
   readonly open: Uint8Array;
   readonly accept: Uint8Array;
   usedAt: Instant;
+  /** Times in a row that something came again: its answer may have been lost, and takes another way now. */
+  repeats = 0;
   readonly #crypto: SealCrypto;
   readonly #point: Uint8Array;
   readonly #channel: Uint8Array;

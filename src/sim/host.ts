@@ -39,6 +39,8 @@ export type HostOutput =
   | { readonly type: "wantLink"; readonly peer?: NodeId; readonly address: string }
   /** This end needs the link no more; it is closed when the other end does not want it either. */
   | { readonly type: "dropLink"; readonly peer: NodeId }
+  /** Close the link, whether or not the other end wants it; what is under way on it is gone. */
+  | { readonly type: "endLink"; readonly peer: NodeId }
   /** Something worth a line in the log and a part in the digest of the run. */
   | { readonly type: "news"; readonly text: string };
 

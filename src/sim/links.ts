@@ -91,6 +91,12 @@ export class Links {
     if (link.wantedBy.size === 0) this.#close(link, node);
   }
 
+  /** Closed by `node`, whoever wants it. */
+  end(node: SimulatedNode, peer: NodeId): void {
+    const { link } = this.#between(node, peer) ?? {};
+    if (link !== undefined) this.#close(link, node);
+  }
+
   /** False when there is no link. */
   send(from: SimulatedNode, to: NodeId, bytes: Uint8Array): boolean {
     const { link, other } = this.#between(from, to) ?? {};

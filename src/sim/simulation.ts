@@ -13,7 +13,7 @@ import {
   resolveSimulationOptions,
   type SimulationOptions,
 } from "./options.ts";
-import { standInCrypto, standInPublicKeyBytes } from "./stand-in-crypto.ts";
+import { standInCrypto, standInPublicKey } from "./stand-in-crypto.ts";
 
 /** What an unfragmented QUIC datagram has room for. */
 const datagramBytesMax = 1_200;
@@ -88,7 +88,7 @@ export class Simulation {
     const address = setup.address ?? `10.${(number >> 16) & 255}.${(number >> 8) & 255}.${number & 255}:4433`;
     if (this.#byAddress.has(address)) throw new RangeError(`${address} is taken`);
     const random = this.#stream(`node ${number}`);
-    const publicKey = random.bytes(standInPublicKeyBytes);
+    const publicKey = standInPublicKey(random);
     const crypto = standInCrypto(publicKey);
     const id = nodeIdFromBytes(crypto.sha256(publicKey));
     const { clockOffsetMs, clockDriftRate } = this.#options;
@@ -259,6 +259,9 @@ export class Simulation {
         break;
       case "dropLink":
         this.#links.drop(node, output.peer);
+        break;
+      case "endLink":
+        this.#links.end(node, output.peer);
         break;
       case "news":
         this.#hash.text(output.text);

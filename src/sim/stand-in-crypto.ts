@@ -1,9 +1,21 @@
-import { equal } from "../base/bytes.ts";
+import { concat, equal } from "../base/bytes.ts";
 import type { CoreCrypto } from "../base/crypto.ts";
+import type { Random } from "../base/random.ts";
 import { RunningHash } from "./hash.ts";
 
-/** The length of a P-256 SubjectPublicKeyInfo, so that simulated records are as long as real ones. */
-export const standInPublicKeyBytes = 91;
+/** What a P-256 SubjectPublicKeyInfo has before its point: the same in all. */
+const prefix = new Uint8Array(26);
+const pointBytes = 65;
+
+/** As long as a P-256 SubjectPublicKeyInfo, so that simulated records are as long as real ones. */
+export function standInPublicKey(random: Random): Uint8Array<ArrayBuffer> {
+  return publicKeyOf(random.bytes(pointBytes));
+}
+
+/** The public key with this point. */
+export function publicKeyOf(point: Uint8Array): Uint8Array<ArrayBuffer> {
+  return concat([prefix, point]);
+}
 
 /**
  * What the cores need of cryptography, thousands of times cheaper and secret to nobody: `verify` tells by whom a
@@ -23,7 +35,7 @@ function signature(publicKey: Uint8Array, bytes: Uint8Array): Uint8Array<ArrayBu
 }
 
 /** `length` bytes, a multiple of 8, that depend on all that was hashed. */
-function expand(hash: RunningHash, length: number): Uint8Array<ArrayBuffer> {
+export function expand(hash: RunningHash, length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   const view = new DataView(bytes.buffer);
   for (let offset = 0; offset < length; offset += 8) {

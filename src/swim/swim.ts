@@ -311,13 +311,14 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
       else this.#judge.onAccusation(bytes, now);
     }
     const { head } = packet;
+    const wasRefuted = before !== this.#own.record || this.#judge.isAccused(packet.news);
+    const own = wasRefuted ? this.#own.record.bytes : undefined;
+    // Whoever says with an ack that we are dead asks for nothing, and would go on believing it.
+    if (wasRefuted && head.kind !== "ping") this.#gossip.send(from, { kind: "gossip" }, own);
     switch (head.kind) {
-      case "ping": {
-        const wasRefuted = before !== this.#own.record || this.#judge.isAccused(packet.news);
-        const own = wasRefuted ? this.#own.record.bytes : undefined;
+      case "ping":
         this.#gossip.send(from, { kind: "ack", sequence: head.sequence }, own);
         break;
-      }
       case "ack":
         this.#prober.onAck(from, head.sequence);
         break;

@@ -259,7 +259,10 @@ export class Synchroniser {
     }
     this.#listed.clear(from);
     const { table } = this.#around;
-    const records = [...new Set(wanted)].flatMap((id) => table.get(id)?.record ?? []);
+    const own = this.#around.own();
+    const records = [...new Set(wanted)].flatMap((id) =>
+      id === own.id ? own : (table.get(id)?.record ?? []),
+    );
     this.#sendRecords(from, records, true);
     for (const id of disputed) {
       const member = table.get(id);

@@ -22,6 +22,8 @@ export class Table {
   /** How many living members, not yet heard themselves, each introducer has told of. */
   readonly #hearsay = new Map<NodeId, number>();
   #next = 0;
+  /** As it was last asked for: the same until somebody comes or goes. */
+  #follower: { readonly of: NodeId; readonly member: Member | undefined } | undefined;
   #hashHigh = 0;
   #hashLow = 0;
 
@@ -107,6 +109,11 @@ export class Table {
 
   /** The living member that follows `id` in the order of ids, which goes round. */
   follower(id: NodeId): Member | undefined {
+    if (this.#follower?.of !== id) this.#follower = { of: id, member: this.#findFollower(id) };
+    return this.#follower.member;
+  }
+
+  #findFollower(id: NodeId): Member | undefined {
     let [next, first]: [Member | undefined, Member | undefined] = [undefined, undefined];
     for (const member of this.#living) {
       const other = member.record.id;
@@ -136,6 +143,7 @@ export class Table {
   }
 
   #enter(member: Member): void {
+    this.#follower = undefined;
     const living = this.#living;
     const place = this.#random.integer(living.length + 1);
     living.push(member);
@@ -148,6 +156,7 @@ export class Table {
   }
 
   #withdraw(member: Member): void {
+    this.#follower = undefined;
     const place = this.#living.indexOf(member);
     this.#living.splice(place, 1);
     if (place < this.#next) this.#next--;

@@ -1,5 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { standInSeal } from "../../sim/stand-in-seal.ts";
 import type { NodeId } from "../../src/base/node-id.ts";
 import { type Random, seededRandom } from "../../src/base/random.ts";
 import { at } from "../../src/base/time.ts";
@@ -13,7 +14,7 @@ import {
   resolveChannelsOptions,
   type SealCrypto,
 } from "../../src/routing/index.ts";
-import { standInSeal } from "./support/stand-in-seal.ts";
+import { standInPublicKey } from "../../src/sim/stand-in-crypto.ts";
 
 interface End {
   readonly id: NodeId;
@@ -44,8 +45,9 @@ class Pair {
       received: [],
       said: [],
     });
-    this.a = make(crypto?.[0] ?? standInSeal(this.random));
-    this.b = make(crypto?.[1] ?? standInSeal(this.random));
+    const standIn = () => standInSeal(standInPublicKey(this.random), this.random);
+    this.a = make(crypto?.[0] ?? standIn());
+    this.b = make(crypto?.[1] ?? standIn());
   }
 
   send(from: End, value: number): void {

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { positionOf } from "../../src/base/id-space.ts";
-import { nodeIdFromBytes } from "../../src/base/node-id.ts";
+import { compareDistance, positionOf } from "../../src/base/id-space.ts";
+import { type NodeId, nodeIdFromBytes } from "../../src/base/node-id.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { at } from "../../src/base/time.ts";
 import {
@@ -27,7 +27,7 @@ function drain(forwarder: Forwarder): ForwarderOutput[] {
 
 function follow(mesh: StaticMesh, from: StaticNode, to: StaticNode): number {
   const { visited, outcome } = mesh.send(from, to.id);
-  expect(outcome).toMatchObject({ type: "deliver", visited: { length: visited.length - 1 } });
+  expect(outcome).toMatchObject({ type: "deliver", visited: visited.slice(0, -1).map(positionOf) });
   expect(new Set(visited).size).toBe(visited.length);
   return visited.length - 1;
 }
@@ -159,16 +159,51 @@ describe("loop protection", () => {
   });
 });
 
+describe("ways that may be bad", () => {
+  /** A node with links, and where it sends what is for `to`. */
+  function choice(
+    links: readonly NodeId[],
+    to: NodeId,
+    variant: number,
+    doubted?: NodeId,
+  ): NodeId | undefined {
+    const forwarder = new Forwarder(self, resolveForwarderOptions());
+    for (const id of links) forwarder.handle({ type: "linkUp", id }, at(0));
+    if (doubted !== undefined) forwarder.handle({ type: "doubt", id: doubted, doubted: true }, at(0));
+    forwarder.handle({ type: "send", target: to, protocol: 1, payload: Uint8Array.of(1), variant }, at(0));
+    const [output] = drain(forwarder);
+    return output?.type === "forward" ? output.to : undefined;
+  }
+
+  const byDistance = Array.from({ length: 40 }, someId).sort((a, b) => compareDistance(target, a, b));
+  const [near, next] = byDistance as [NodeId, NodeId];
+  const beyond = byDistance.filter((id) => compareDistance(target, self, id) < 0);
+
+  test("a link that is doubted is taken when there is no other that qualifies", () => {
+    expect(choice(byDistance, target, 0)).toBe(near);
+    expect(choice(byDistance, target, 0, near)).toBe(next);
+    expect(choice([near, ...beyond], target, 0, near)).toBeDefined();
+    expect(choice([near], target, 0, near)).toBe(near);
+    // It is asked itself whether it is there.
+    expect(choice(byDistance, near, 0, near)).toBe(near);
+  });
+
+  test("a repetition leaves its source by links that lead farther away, too", () => {
+    const links = [near, ...beyond.slice(0, 3)];
+    expect(new Set([1, 2, 3, 4].map((variant) => choice(links, target, variant)))).toEqual(new Set(links));
+  });
+});
+
 describe("no way", () => {
   test("the sender hears no_route, with the mark of its packet, from wherever it got stuck", () => {
     const mesh = new StaticMesh(200, 7);
     const gone = mesh.pick();
     mesh.crash(gone, false);
     const from = mesh.pick();
-    const { outcome, back } = mesh.send(from, gone.id);
+    const { visited, outcome, back } = mesh.send(from, gone.id);
     expect(outcome).toEqual({
       type: "undeliverable",
-      by: expect.any(String),
+      by: visited.at(-1),
       reason: "no_route",
       target: gone.id,
       mark: Uint8Array.of(1, 2, 3),

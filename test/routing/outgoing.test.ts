@@ -1,15 +1,19 @@
 import { describe, expect, test } from "vitest";
+import { standInSeal } from "../../sim/stand-in-seal.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { at } from "../../src/base/time.ts";
 import { decodeChannelPacket } from "../../src/routing/channel-packets.ts";
 import { Incoming } from "../../src/routing/incoming.ts";
 import { resolveChannelsOptions } from "../../src/routing/index.ts";
 import { Outgoing } from "../../src/routing/outgoing.ts";
-import { standInSeal } from "./support/stand-in-seal.ts";
+import { standInPublicKey } from "../../src/sim/stand-in-crypto.ts";
 
 test("what arrived behind something lost, and was never delivered for it, is lost, too, in order", () => {
   const random = seededRandom(1);
-  const [own, other] = [standInSeal(random), standInSeal(random)];
+  const [own, other] = [
+    standInSeal(standInPublicKey(random), random),
+    standInSeal(standInPublicKey(random), random),
+  ];
   const packets: Uint8Array[] = [];
   const outgoing = new Outgoing(
     other.nodeIdOf(other.publicPoint),
@@ -48,7 +52,10 @@ test("what arrived behind something lost, and was never delivered for it, is los
 describe("somebody says that there is no route", () => {
   function opened(): { outgoing: Outgoing; packets: Uint8Array[] } {
     const random = seededRandom(2);
-    const [own, other] = [standInSeal(random), standInSeal(random)];
+    const [own, other] = [
+      standInSeal(standInPublicKey(random), random),
+      standInSeal(standInPublicKey(random), random),
+    ];
     const packets: Uint8Array[] = [];
     const emit = (payload: Uint8Array): unknown => packets.push(payload);
     const target = other.nodeIdOf(other.publicPoint);

@@ -184,6 +184,14 @@ describe("links", () => {
     expect(a.host.seen.at(-1)?.input).toEqual({ type: "linkDown", peer: b.id, reason: "closed" });
   });
 
+  test("end when either end says so, whoever wants them", () => {
+    const { simulation, a, b } = linked();
+    b.act((host) => host.say({ type: "endLink", peer: a.id }));
+    simulation.run({ forMs: 100 });
+    expect(simulation.linksOf(a)).toEqual([]);
+    expect(a.host.seen.at(-1)?.input).toEqual({ type: "linkDown", peer: b.id, reason: "closed" });
+  });
+
   test("are dialled by address alone too, which tells who is there, and fail when it is somebody else", () => {
     const { simulation, a, b } = pair();
     a.act((host) => host.say({ type: "wantLink", address: b.address }));

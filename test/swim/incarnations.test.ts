@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Mesh } from "../../sim/mesh.ts";
+import { swimMesh } from "../../sim/membership-alone.ts";
 import { signAccusation } from "../../src/swim/accusation.ts";
 import { encodeSync, type SyncMessage } from "../../src/swim/sync-messages.ts";
 import { freshSeeds } from "../support/seeds.ts";
@@ -86,7 +86,7 @@ describe("a node in a new life hears of its last one", () => {
   test.each([1, ...freshSeeds(1)])(
     "also when it comes back before it was missed, with nothing remembered: seed %i",
     (seed) => {
-      const mesh = new Mesh({ seed, network: { lossRate: 0.05 } });
+      const mesh = swimMesh({ seed, network: { lossRate: 0.05 } });
       mesh.addAcquainted(20);
       const { simulation } = mesh;
       const node = mesh.nodes[3] ?? mesh.add();

@@ -1,5 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { Mesh, type MeshNode } from "../../sim/mesh.ts";
+import { swimMesh } from "../../sim/membership-alone.ts";
+import type { Mesh } from "../../sim/mesh.ts";
+import type { SwimHost } from "../../sim/swim-host.ts";
+import type { SimulatedNode } from "../../src/sim/index.ts";
 import { signAccusation } from "../../src/swim/accusation.ts";
 import { encodePacket, type NewsItem } from "../../src/swim/packet.ts";
 import type { ListEntry } from "../../src/swim/sync-messages.ts";
@@ -10,7 +13,11 @@ import { Person, Subject } from "./support.ts";
 // A member whose word counts, and who says what harms most, in a mesh that is well otherwise.
 
 /** What the liar has gossip in it arrives at every other node, each half second for a minute. */
-function lieForAMinute(mesh: Mesh, liar: MeshNode, lies: () => readonly NewsItem[]): void {
+function lieForAMinute(
+  mesh: Mesh<SwimHost>,
+  liar: SimulatedNode<SwimHost>,
+  lies: () => readonly NewsItem[],
+): void {
   const { simulation } = mesh;
   for (let atMs = 0; atMs < 60_000; atMs += 500) {
     simulation.later(atMs, () => {
@@ -24,14 +31,17 @@ function lieForAMinute(mesh: Mesh, liar: MeshNode, lies: () => readonly NewsItem
   simulation.run({ forMs: 60_000 });
 }
 
-function meshWithLiar(seed: number): { readonly mesh: Mesh; readonly liar: MeshNode } {
-  const mesh = new Mesh({ seed, network: { lossRate: 0.01 } });
+function meshWithLiar(seed: number): {
+  readonly mesh: Mesh<SwimHost>;
+  readonly liar: SimulatedNode<SwimHost>;
+} {
+  const mesh = swimMesh({ seed, network: { lossRate: 0.01 } });
   mesh.addAcquainted(20);
   mesh.simulation.run({ forMs: 10_000 });
   return { mesh, liar: mesh.nodes[7] ?? mesh.add() };
 }
 
-const total = (mesh: Mesh, counter: "disbelieved" | "stale" | "refuted"): number =>
+const total = (mesh: Mesh<SwimHost>, counter: "disbelieved" | "stale" | "refuted"): number =>
   mesh.nodes.reduce((sum, { host }) => sum + host.swim.counters[counter], 0);
 
 describe.each([1, ...freshSeeds(1)])("one liar among twenty, seed %i", (seed) => {
@@ -53,7 +63,10 @@ describe.each([1, ...freshSeeds(1)])("one liar among twenty, seed %i", (seed) =>
 
   test("that repeats what others once said, records and accusations, changes nothing", () => {
     const { mesh, liar } = meshWithLiar(seed);
-    const [one, other] = mesh.nodes.filter((node) => node !== liar) as [MeshNode, MeshNode];
+    const [one, other] = mesh.nodes.filter((node) => node !== liar) as [
+      SimulatedNode<SwimHost>,
+      SimulatedNode<SwimHost>,
+    ];
     const { crypto, id } = one.host.context;
     const accusation = signAccusation(other.id, other.host.swim.self.incarnation, id, crypto);
     const news: NewsItem[] = mesh.nodes.map(({ host }) => ({

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { churn, crash, join, lossy, partition, pauses, stable, steady } from "../../sim/membership.ts";
-import { Mesh } from "../../sim/mesh.ts";
+import { alone, swimMesh } from "../../sim/membership-alone.ts";
 import type { Scenario, ScenarioResult } from "../../sim/scenario.ts";
+
+const { crash, join, lossy, partition, pauses, restarts, stable, steady } = alone;
 
 // What docs/membership.md promises, in sizes for every run; `npm run sim` shows it at 1,000 nodes and over hours.
 
@@ -11,14 +12,15 @@ const seeds = [1, 2, Math.floor(Math.random() * 2 ** 31)];
 /** A failure names the command that repeats it with every event. */
 function expectToHold(name: string, scenario: Scenario, nodes: number, seed: number): ScenarioResult {
   const result = scenario.run({ seed, nodes });
-  expect(result.failures, `npm run sim -- --scenario ${name} --nodes ${nodes} --seed ${seed} --log`).toEqual(
-    [],
-  );
+  expect(
+    result.failures,
+    `npm run sim -- --scenario membership-${name} --nodes ${nodes} --seed ${seed} --log`,
+  ).toEqual([]);
   return result;
 }
 
 test("the same seed gives the same history, another seed another", () => {
-  const digests = [7, 7, 8].map((seed) => churn.run({ seed, nodes: 15 }).digest);
+  const digests = [7, 7, 8].map((seed) => restarts.run({ seed, nodes: 15 }).digest);
   expect(digests[0]).toBe(digests[1]);
   expect(digests[0]).not.toBe(digests[2]);
 });
@@ -52,7 +54,7 @@ describe.each(seeds)("seed %i", (seed) => {
   });
 
   test("members that crash, come back elsewhere, leave, join and stand still agree in the end", () => {
-    expectToHold("churn", churn, 30, seed);
+    expectToHold("restarts", restarts, 30, seed);
   });
 });
 
@@ -65,7 +67,7 @@ test("what a node sends does not grow with the mesh: within 20 % from 100 to 400
 
 describe("a node", () => {
   test("that crashes and comes back elsewhere at once is the same member at another address, from what it remembers", () => {
-    const mesh = new Mesh({ seed: 3 });
+    const mesh = swimMesh({ seed: 3 });
     mesh.addAcquainted(10);
     const { simulation } = mesh;
     const node = mesh.nodes[4] ?? mesh.add();
@@ -86,11 +88,11 @@ describe("a node", () => {
   });
 
   test("that leaves is known to have left everywhere, and nobody suspects it", () => {
-    const mesh = new Mesh({ seed: 4, network: { lossRate: 0.05 } });
+    const mesh = swimMesh({ seed: 4, network: { lossRate: 0.05 } });
     mesh.addAcquainted(50);
     const { simulation } = mesh;
     const node = mesh.nodes[0] ?? mesh.add();
-    node.act((host, now) => host.swim.handle({ type: "leave" }, now));
+    node.act((host, now) => host.leave(now));
     expect(simulation.runUntil(() => node.host.farewellTold, { withinMs: 3_000 })).toBeDefined();
     simulation.stop(node);
     simulation.run({ forMs: 30_000 });
@@ -99,7 +101,7 @@ describe("a node", () => {
   });
 
   test("that hears all and is heard by nobody is suspected, and does not have the others given up", () => {
-    const mesh = new Mesh({ seed: 5 });
+    const mesh = swimMesh({ seed: 5 });
     mesh.addAcquainted(20);
     const { simulation } = mesh;
     const node = mesh.nodes[0] ?? mesh.add();
@@ -115,7 +117,7 @@ describe("a node", () => {
   });
 
   test("reached by some only is given up by none: the others answer for it", () => {
-    const mesh = new Mesh({ seed: 6 });
+    const mesh = swimMesh({ seed: 6 });
     mesh.addAcquainted(20);
     const { simulation } = mesh;
     const [one, other] = mesh.nodes;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { encodeSync } from "../../src/swim/sync-messages.ts";
+import { signAccusation } from "../../src/swim/accusation.ts";
+import { decodeSync, encodeSync, type SyncMessage } from "../../src/swim/sync-messages.ts";
 import { Person, type Sent, Subject } from "./support.ts";
 
 const [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map((name) => new Person(name)) as [
@@ -359,6 +360,34 @@ describe("known are", () => {
 });
 
 describe("exchanges", () => {
+  test("whoever wants the record of this node itself gets it", () => {
+    const subject = acquainted([alice]);
+    subject.swim.handle({ type: "linkUp", peer: alice.id, address: "alice.example:4433" }, subject.now);
+    const tell = (message: SyncMessage): void =>
+      subject.swim.handle({ type: "message", from: alice.id, payload: encodeSync(message) }, subject.now);
+    tell({ kind: "offer", count: 1, hash: [1, 2] });
+    tell({ kind: "wants", wanted: [subject.id], disputed: [] });
+    subject.drain();
+    const messages = subject.seen.flatMap((output) =>
+      output.type === "message" ? [decodeSync(output.payload, 100)] : [],
+    );
+    expect(messages.at(-1)).toEqual({ kind: "records", isLast: true, records: [subject.record.bytes] });
+  });
+
+  test("whoever says that this node is dead hears from it, with whatever it says so", () => {
+    const subject = acquainted([alice, bob]);
+    const refuted = subject.hear(bob, { kind: "ack", sequence: 1 }, bob.accuse(subject));
+    expect(refuted.filter(({ to }) => to === bob.id).flatMap(({ news }) => news)).toContainEqual({
+      kind: "record",
+      bytes: subject.record.bytes,
+    });
+    // Also of what was refuted before: bob has not heard of it.
+    const old = signAccusation(subject.id, 0, bob.id, bob.crypto);
+    const [again] = subject.hear(bob, { kind: "nack", sequence: 2 }, old);
+    expect(again?.news[0]).toEqual({ kind: "record", bytes: subject.record.bytes });
+    expect(subject.swim.self.incarnation).toBe(1);
+  });
+
   test("a joining node dials, offers what it knows, and lets the link go when both agree", () => {
     const subject = new Subject();
     subject.swim.handle({ type: "join", address: "alice.example:4433" }, subject.now);

@@ -1,3 +1,4 @@
+import { RoutesHost } from "../../../sim/routes-host.ts";
 import type { NodeId } from "../../../src/base/node-id.ts";
 import { earliest, type Instant } from "../../../src/base/time.ts";
 import type { KademliaOutput } from "../../../src/kademlia/index.ts";
@@ -9,7 +10,6 @@ import {
   resolveNamesOptions,
 } from "../../../src/names/index.ts";
 import type { HostContext, HostInput, HostOutput, SimulatedHost } from "../../../src/sim/index.ts";
-import { MeshHost } from "../../routing/support/mesh-host.ts";
 
 /** What the test knows that a node does not. */
 export interface Surroundings {
@@ -24,7 +24,7 @@ export class NamesHost implements SimulatedHost {
   readonly names: Names;
   /** The members that are alive as far as this node knows, and their lives. */
   readonly living = new Map<NodeId, number>();
-  readonly #mesh: MeshHost;
+  readonly #mesh: RoutesHost;
   readonly #surroundings: Surroundings;
   #now: Instant;
 
@@ -33,13 +33,14 @@ export class NamesHost implements SimulatedHost {
     this.life = life;
     this.#now = context.startedAt;
     this.#surroundings = surroundings;
-    this.#mesh = new MeshHost(context, {
+    this.#mesh = new RoutesHost(context, {
       addressOf: (id) => surroundings.addressOf(id),
       isMember: (id) => this.living.has(id),
       directory: (_by, output) => this.#onDirectory(output),
       delivered: () => {},
       lost: () => {},
       forwarded: () => {},
+      arrived: () => {},
     });
     this.names = new Names(
       {

@@ -1,13 +1,13 @@
-import type { NodeId } from "../../../src/base/node-id.ts";
-import { Queue } from "../../../src/base/queue.ts";
-import { earliest, type Instant } from "../../../src/base/time.ts";
+import type { NodeId } from "../src/base/node-id.ts";
+import { Queue } from "../src/base/queue.ts";
+import { earliest, type Instant } from "../src/base/time.ts";
 import {
   Kademlia,
   type KademliaInput,
   type KademliaOutput,
   resolveKademliaOptions,
-} from "../../../src/kademlia/index.ts";
-import { Members, Ring, type RingInput, resolveRingOptions } from "../../../src/ring/index.ts";
+} from "../src/kademlia/index.ts";
+import { Members, Ring, type RingInput, resolveRingOptions } from "../src/ring/index.ts";
 import {
   Channels,
   type ChannelsInput,
@@ -16,43 +16,47 @@ import {
   packetProtocol,
   resolveChannelsOptions,
   resolveForwarderOptions,
-} from "../../../src/routing/index.ts";
-import type { HostContext, HostInput, HostOutput, SimulatedHost } from "../../../src/sim/index.ts";
+} from "../src/routing/index.ts";
+import type { HostContext, HostInput, HostOutput, SimulatedHost } from "../src/sim/index.ts";
+import { decodeFrame, encodeFrame, frameType } from "../src/wire/index.ts";
 import { standInSeal } from "./stand-in-seal.ts";
 
-/** What precedes a payload on a link: the types of the wire protocol. */
-const frame = { linkUse: 0x24, forward: 0x28, busy: 0x29, signal: 0x03 } as const;
-
-/** What the test wants to know. */
-export interface Watcher {
+/** What a simulation wants to know. */
+export interface RoutesWatcher {
   addressOf(id: NodeId): string;
   delivered(by: NodeId, from: NodeId, message: Uint8Array): void;
-  lost(by: NodeId, to: NodeId, token: number): void;
+  /** Something sent to `to`. */
+  lost(by: NodeId, to: NodeId): void;
   /** FORWARD leaves `by`: the invariant is checked at every step. */
   forwarded(by: NodeId, to: NodeId, payload: Uint8Array): void;
+  /** A packet has reached its target over so many links. */
+  arrived(hops: number): void;
   directory(by: NodeId, output: KademliaOutput): void;
   /** Ids that exist. */
   isMember(id: NodeId): boolean;
 }
 
-/** Ring, Kademlia, forwarding and channels of one node, wired as a node wires them. Who the members are is given. */
-export class MeshHost implements SimulatedHost {
+/**
+ * Ring, directory, forwarding and channels of one node, without membership: who the members are is given, so that ten
+ * thousand of them fit into a simulation.
+ */
+export class RoutesHost implements SimulatedHost {
   readonly id: NodeId;
   readonly ring: Ring;
   readonly forwarder: Forwarder;
   readonly channels: Channels;
   readonly kademlia: Kademlia;
   readonly links = new Set<NodeId>();
-  readonly #watcher: Watcher;
+  readonly #watcher: RoutesWatcher;
   readonly #outputs = new Queue<HostOutput>();
   readonly #unsettled = new Set<NodeId>();
 
-  constructor(context: HostContext, watcher: Watcher, members = new Members()) {
+  constructor(context: HostContext, watcher: RoutesWatcher, members = new Members()) {
     this.id = context.id;
     this.#watcher = watcher;
     this.ring = new Ring(context.id, resolveRingOptions(), context.random, members);
     this.forwarder = new Forwarder(context.id, resolveForwarderOptions());
-    const seal = standInSeal(context.random, context.id);
+    const seal = standInSeal(context.publicKey, context.random);
     this.channels = new Channels(resolveChannelsOptions(), seal, context.random);
     this.kademlia = new Kademlia(
       {
@@ -107,16 +111,14 @@ export class MeshHost implements SimulatedHost {
     if (!up) this.#toChannels({ type: "memberDown", id }, now);
   }
 
-  send(to: NodeId, token: number, now: Instant): void {
-    const message = new Uint8Array(4);
-    new DataView(message.buffer).setUint32(0, token);
+  send(to: NodeId, message: Uint8Array, now: Instant): void {
     // What follows something that is under way goes after it, or it could overtake.
     if (this.links.has(to) && !this.#unsettled.has(to)) {
-      this.#message(to, frame.signal, message);
+      this.#message(to, frameType.send, message);
       return;
     }
     this.#unsettled.add(to);
-    this.#toChannels({ type: "send", to, token, message }, now);
+    this.#toChannels({ type: "send", to, token: 0, message }, now);
   }
 
   directory(input: KademliaInput, now: Instant): void {
@@ -124,24 +126,23 @@ export class MeshHost implements SimulatedHost {
   }
 
   #onMessage(from: NodeId, bytes: Uint8Array, now: Instant): void {
-    const payload = bytes.subarray(1);
-    if (bytes[0] === frame.linkUse) this.#toRing({ type: "linkUse", from, payload }, now);
-    else if (bytes[0] === frame.forward) this.#toForwarder({ type: "forward", from, payload }, now);
-    else if (bytes[0] === frame.busy) this.#toForwarder({ type: "busy", from }, now);
+    const decoded = decodeFrame(bytes);
+    if (decoded.result !== "frame") return;
+    const { type, payload } = decoded.frame;
+    if (type === frameType.linkUse) this.#toRing({ type: "linkUse", from, payload }, now);
+    else if (type === frameType.forward) this.#toForwarder({ type: "forward", from, payload }, now);
+    else if (type === frameType.busy) this.#toForwarder({ type: "busy", from }, now);
     else this.#watcher.delivered(this.id, from, payload);
   }
 
   #message(to: NodeId, type: number, payload: Uint8Array): void {
-    const bytes = new Uint8Array(payload.length + 1);
-    bytes[0] = type;
-    bytes.set(payload, 1);
-    this.#outputs.push({ type: "message", to, bytes });
+    this.#outputs.push({ type: "message", to, bytes: encodeFrame(type, payload) });
   }
 
   #toRing(input: RingInput, now: Instant): void {
     this.ring.handle(input, now);
     for (let output = this.ring.poll(); output !== undefined; output = this.ring.poll()) {
-      if (output.type === "linkUse") this.#message(output.to, frame.linkUse, output.payload);
+      if (output.type === "linkUse") this.#message(output.to, frameType.linkUse, output.payload);
       else if (output.type === "dropLink") this.#outputs.push({ type: "dropLink", peer: output.id });
       else
         this.#outputs.push({
@@ -157,13 +158,14 @@ export class MeshHost implements SimulatedHost {
     for (let output = this.forwarder.poll(); output !== undefined; output = this.forwarder.poll()) {
       if (output.type === "forward") {
         this.#watcher.forwarded(this.id, output.to, output.payload);
-        this.#message(output.to, frame.forward, output.payload);
+        this.#message(output.to, frameType.forward, output.payload);
       } else if (output.type === "busy") {
-        this.#message(output.to, frame.busy, new Uint8Array(0));
+        this.#message(output.to, frameType.busy, new Uint8Array(0));
       } else if (output.type === "undeliverable") {
         this.#toKademlia({ type: "unreachable", id: output.target }, now);
         this.#toChannels(output, now);
       } else if (output.protocol === packetProtocol.channel) {
+        this.#watcher.arrived(output.visited.length);
         this.#toChannels({ ...output, type: "packet" }, now);
       } else {
         this.#toKademlia(
@@ -196,7 +198,7 @@ export class MeshHost implements SimulatedHost {
           this.#unsettled.delete(output.to);
           break;
         default:
-          this.#watcher.lost(this.id, output.to, output.token);
+          this.#watcher.lost(this.id, output.to);
       }
     }
   }
