@@ -16,6 +16,7 @@ test("the demo does all of it, and says so with exit code 0", async () => {
     /the link gave \{'EXIT',#Pid<node1@.*,noconnection\} after/,
     /the monitor gave \{'DOWN',.*,noconnection\} after/,
     /the node gave \{nodedown,'node1@localhost:\d+'\} after/,
+    /n06 … n10 have found the others by mDNS/,
     /each of the 25 knows the 24 others/,
     /a ring: each has links to its three nearest/,
     /n\d\d( → n\d\d){2,}: \d hops/,

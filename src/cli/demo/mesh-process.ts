@@ -55,6 +55,10 @@ const answers: {
     const started = await Promise.all(plans.map((plan) => startNode(plan, realm, cookie)));
     return started.map(({ name, nodeId, address: { port } }) => ({ name, nodeId, port }));
   },
+  join: ({ to }) => {
+    for (const node of nodes.values()) node.join(to);
+    return Promise.resolve(null);
+  },
   links: () => {
     const links = [...nodes.values()].map((node): [string, string[]] => [
       node.name,

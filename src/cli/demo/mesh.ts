@@ -10,6 +10,8 @@ import { Relay } from "./relay.ts";
 
 const processes = 5;
 const nodesEach = 5;
+/** Where multicast works, nodes have found each other by then. */
+const mdnsMs = 15_000;
 /** Finding each other, and making a ring, may take so long. */
 const joinMs = 30_000;
 /** One crash is known to all within 10 s; of five at once each node has to find out five, on a busy machine as well. */
@@ -55,6 +57,7 @@ async function form(view: MeshView, relay: Relay): Promise<void> {
   ]);
   for (const { pid, nodes } of view.children) said(`${span(nodes)}  process ${pid}`);
   said("n06 … n10 know no address and look by mDNS; the others are told where n01 and n02 are");
+  await findByMdns(view, first);
   const all = view.nodes;
   const others = all.length - 1;
   await view.until(
@@ -71,6 +74,24 @@ async function form(view: MeshView, relay: Relay): Promise<void> {
     count < possible,
     `${count} links, of ${possible} that are possible; those of the start that nobody wants go later`,
   );
+}
+
+/** The second process finds the first; where multicast does not work at all it is told an address, and you are told so. */
+async function findByMdns(view: MeshView, address: string): Promise<void> {
+  const [there, seekers] = view.children;
+  if (there === undefined || seekers === undefined) return;
+  const found = (): number => view.count(seekers.nodes, "some", there.nodes, "alive");
+  try {
+    await view.until(
+      () => found() === seekers.nodes.length,
+      mdnsMs,
+      () => "multicast does not work",
+    );
+    check(true, `${span(seekers.nodes)} have found the others by mDNS`);
+  } catch {
+    said(`multicast does not work on this machine: ${span(seekers.nodes)} are told an address, too`);
+    await seekers.ask({ op: "join", to: address });
+  }
 }
 
 async function sendAcross(view: MeshView): Promise<void> {

@@ -22,6 +22,7 @@ export type MeshQuestion =
       readonly cookie: string;
       readonly nodes: readonly NodePlan[];
     }
+  | { readonly op: "join"; readonly to: string }
   | { readonly op: "links" }
   | { readonly op: "ways"; readonly node: string }
   | { readonly op: "trace"; readonly node: string; readonly to: string }
@@ -37,6 +38,7 @@ export interface StartedNode {
 
 export interface MeshAnswers {
   readonly start: readonly StartedNode[];
+  readonly join: null;
   /** Whom each node has links to, by their names. */
   readonly links: Readonly<Record<string, readonly string[]>>;
   /** Living members, by the way to them. */
