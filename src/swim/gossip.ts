@@ -2,6 +2,7 @@ import type { NodeId } from "../base/node-id.ts";
 import type { Random } from "../base/random.ts";
 import { after, type Instant } from "../base/time.ts";
 import { transmissionsMax } from "./formulas.ts";
+import type { Member } from "./member.ts";
 import { News } from "./news.ts";
 import type { ResolvedSwimOptions } from "./options.ts";
 import { encodePacket, headBytes, type NewsItem, newsHeaderBytes, type PacketHead } from "./packet.ts";
@@ -12,6 +13,8 @@ export interface GossipSurroundings {
   readonly options: ResolvedSwimOptions;
   readonly table: Table;
   readonly random: Random;
+  /** Living members to which there are links. */
+  linked(): Member[];
   /** What a node must be told before anything else: what is said of it. */
   first(to: NodeId): NewsItem | undefined;
   send(to: NodeId, payload: Uint8Array): void;
@@ -63,8 +66,8 @@ export class Gossip {
 
   tick(now: Instant): void {
     if (this.#due === undefined || now < this.#due) return;
-    const { table, options } = this.#around;
-    for (const { record } of table.pick(options.gossipFanout)) {
+    const { options } = this.#around;
+    for (const { record } of this.#partners()) {
       if (this.#news.size > 0) this.send(record.id, { kind: "gossip" });
     }
     const gapMs = this.#hurried ? options.gossipIntervalMs / 10 : options.gossipIntervalMs;
@@ -86,6 +89,22 @@ export class Gossip {
       news.push(...this.#news.take(options.datagramBytesMax - used, toldMax));
     }
     this.#around.send(to, encodePacket(head, news));
+  }
+
+  /**
+   * Mostly members to which there is a link: news crosses one link then, and not as many as it takes to a member somewhere. One
+   * at least is anybody, so that news gets wherever links do not lead.
+   */
+  #partners(): Member[] {
+    const { table, random, options } = this.#around;
+    const linked = this.#around.linked();
+    const picked: Member[] = [];
+    while (picked.length < options.gossipFanout - 1 && linked.length > 0)
+      picked.push(...linked.splice(random.integer(linked.length), 1));
+    return [
+      ...picked,
+      ...table.pick(options.gossipFanout - picked.length, (member) => !picked.includes(member)),
+    ];
   }
 
   #arrange(now: Instant): void {

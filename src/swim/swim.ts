@@ -104,6 +104,7 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
       options,
       table,
       random,
+      linked: () => this.#sync.linked(),
       first: (to) => this.#chargeAgainst(to),
       send: (to, payload) => this.#outputs.push({ type: "datagram", to, payload }),
     });

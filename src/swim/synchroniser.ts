@@ -122,6 +122,15 @@ export class Synchroniser {
     else this.#wanted.delete(peer);
   }
 
+  /** Members that are alive and to which there are links. */
+  linked(): Member[] {
+    const { table } = this.#around;
+    return [...this.#links.keys()].flatMap((id) => {
+      const member = table.get(id);
+      return member?.state === "alive" ? [member] : [];
+    });
+  }
+
   onMessage(from: NodeId, payload: Uint8Array, now: Instant): void {
     const message = this.#decode(payload);
     if (message === undefined) return;
@@ -307,10 +316,7 @@ export class Synchroniser {
 
   #partner(): Member | undefined {
     const { table, random } = this.#around;
-    const linked = [...this.#links.keys()].flatMap((id) => {
-      const member = table.get(id);
-      return member?.state === "alive" ? [member] : [];
-    });
+    const linked = this.linked();
     if (linked.length >= linksEnough) return linked[random.integer(linked.length)];
     return table.pick(1, ({ state }) => state === "alive")[0];
   }
