@@ -21,5 +21,6 @@ console.log(await GenServer.call(node, "counter", "next"), await GenServer.call(
 // A crash ends the server; who was waiting for its answer is told why. The supervisor starts it again.
 const crashed = node.self.whereis("counter");
 await GenServer.call(node, "counter", "crash").catch((error: unknown) => console.log(String(error)));
-while (node.self.whereis("counter") === undefined || node.self.whereis("counter") === crashed) await node.self.sleep(1);
+while (node.self.whereis("counter") === undefined || node.self.whereis("counter") === crashed)
+  await node.self.sleep(1);
 console.log("after the restart:", await GenServer.call(node, "counter", "next"));

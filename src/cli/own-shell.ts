@@ -22,6 +22,8 @@ export async function shellOnOwnNode(configuration: Configuration, name: string)
         : { historyFile: join(configuration.stateDir, "shell_history") }),
       log,
     });
+    // Somebody may let it leave: then the shell ends as well.
+    void node.closed.then(() => admin.close());
     if (process.stdin.isTTY) note(`${node.name} runs until you leave this shell (Ctrl-D)`);
     try {
       await attachShell(admin.path);

@@ -5,11 +5,15 @@ import { addBeam } from "./commands/beam.ts";
 import { addConfig } from "./commands/config.ts";
 import { addCookie } from "./commands/cookie.ts";
 import { addEcho } from "./commands/echo.ts";
+import { addLeave } from "./commands/leave.ts";
+import { addMembers } from "./commands/members.ts";
 import { addNodes } from "./commands/nodes.ts";
 import { addPing } from "./commands/ping.ts";
+import { addRoutes } from "./commands/routes.ts";
 import { addRpc } from "./commands/rpc.ts";
 import { addShell } from "./commands/shell.ts";
 import { addStart } from "./commands/start.ts";
+import { addTrace } from "./commands/trace.ts";
 import { addVersion } from "./commands/version.ts";
 import { exitCode } from "./failure.ts";
 import { reportFailure } from "./output.ts";
@@ -36,6 +40,10 @@ Exit codes: 0 it worked, 1 it failed, 2 the command was not understood. Settings
     addRpc,
     addPing,
     addNodes,
+    addMembers,
+    addRoutes,
+    addTrace,
+    addLeave,
     addBeam,
     addConfig,
     addCookie,

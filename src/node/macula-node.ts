@@ -130,6 +130,11 @@ export class MaculaNode implements AsyncDisposable {
   readonly #onBeamIdle: ((idle: boolean) => void) | undefined;
   #carrier: Carrier | undefined;
   #closing: Promise<void> | undefined;
+  #onClosed: () => void = () => {};
+  /** Resolves once the node is closed, whoever closed it. */
+  readonly closed: Promise<void> = new Promise((resolve) => {
+    this.#onClosed = resolve;
+  });
 
   private constructor(parts: Parts) {
     const { name, configuration, identity, endpoint, stopRenewal, log, print } = parts;
@@ -538,7 +543,10 @@ export class MaculaNode implements AsyncDisposable {
     };
   }
 
-  /** Ends all processes, tells the other nodes, releases the socket. Idempotent. */
+  /**
+   * Leaves: ends all processes, says farewell, so that the others see the member as `left` and not as dead, ends the links in order
+   * and releases the socket. What is told meanwhile takes a few seconds at the most. Idempotent.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -579,6 +587,7 @@ export class MaculaNode implements AsyncDisposable {
     await this.#carrier?.close();
     await this.#endpoint.close();
     this.#log.info({ name: this.name }, "node.stopped");
+    this.#onClosed();
   }
 
   async #openCarrier({ beam, stateDir }: Configuration): Promise<void> {

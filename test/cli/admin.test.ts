@@ -25,7 +25,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await server.close();
-  node.close();
+  await node.close();
   rmSync(folder, { recursive: true });
 });
 

@@ -2,6 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 
 const main = "dist/cli/main.js";
 
@@ -70,6 +72,8 @@ export interface RunningNode {
   /** Asks it to end, as Ctrl-C does; what it said. */
   stop(): Promise<Outcome>;
   kill(): Promise<Outcome>;
+  /** Resolves when it has ended, for whatever reason. */
+  readonly ended: Promise<Outcome>;
 }
 
 /** Starts `macula start ARGS` and waits until it runs. */
@@ -84,10 +88,39 @@ export async function startNode(
     child.stdout?.once("data", (chunk) => resolve(String(chunk)));
     void ended.then(({ stderr }) => reject(new Error(`the node ended: ${stderr}`)));
   });
-  const facts = JSON.parse(first) as Omit<RunningNode, "stop" | "kill">;
+  const facts = JSON.parse(first) as Omit<RunningNode, "stop" | "kill" | "ended">;
   const end = (signal: NodeJS.Signals) => () => {
     child.kill(signal);
     return ended;
   };
-  return { ...facts, stop: end("SIGINT"), kill: end("SIGKILL") };
+  return { ...facts, stop: end("SIGINT"), kill: end("SIGKILL"), ended };
+}
+
+/** A command that goes on, and what it prints. */
+export interface Followed {
+  /** The next line, as JSON. */
+  next(): Promise<unknown>;
+  stop(): Promise<void>;
+}
+
+/** Runs `macula ARGS` until it is stopped. */
+export function follow(
+  home: Home,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Followed {
+  const child = start(home, args, environment);
+  const ended = outcome(child);
+  const lines = createInterface({ input: child.stdout as Readable })[Symbol.asyncIterator]();
+  return {
+    next: async () => {
+      const { value, done } = await lines.next();
+      if (done === true) throw new Error(`it ended: ${(await ended).stderr}`);
+      return JSON.parse(value) as unknown;
+    },
+    stop: async () => {
+      child.kill("SIGINT");
+      await ended;
+    },
+  };
 }

@@ -1,8 +1,10 @@
 import { MeshError } from "../../src/base/errors.ts";
 import type { Pid, Term } from "../../src/etf/index.ts";
 import type { AdminNode } from "../../src/node/admin/admin-node.ts";
+import type { Route, Trace } from "../../src/node/mesh/mesh-node.ts";
 import { ProcessDriver } from "../../src/node/process-driver.ts";
 import type { ExportedModule, ProcessBody, ProcessInfo, ProcessRuntime } from "../../src/process/index.ts";
+import type { MemberView } from "../../src/swim/index.ts";
 
 /** A node without a network: real processes, nobody else. */
 export class LocalNode implements AdminNode {
@@ -10,6 +12,9 @@ export class LocalNode implements AdminNode {
   readonly nodeId = "a".repeat(52);
   readonly realm = "test";
   readonly address = { host: "127.0.0.1", port: 4433 };
+  /** What it says of the mesh. */
+  readonly mesh = { members: [] as MemberView[], routes: [] as Route[], traces: new Map<string, Trace>() };
+  readonly joined: string[] = [];
   readonly #driver: ProcessDriver;
 
   constructor(name: string) {
@@ -20,8 +25,22 @@ export class LocalNode implements AdminNode {
   get runtime(): ProcessRuntime {
     return this.#driver.runtime;
   }
-  close(): void {
+  close(): Promise<void> {
     this.#driver.close();
+    return Promise.resolve();
+  }
+  members(): MemberView[] {
+    return this.mesh.members;
+  }
+  routes(): Route[] {
+    return this.mesh.routes;
+  }
+  trace(node: string): Promise<Trace> {
+    const trace = this.mesh.traces.get(node);
+    return trace ? Promise.resolve(trace) : Promise.reject(new MeshError("PEER_UNREACHABLE", `no ${node}`));
+  }
+  join(address: string): void {
+    this.joined.push(address);
   }
   connect(): Promise<boolean> {
     return Promise.resolve(false);

@@ -1,9 +1,10 @@
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import fs, { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { NodeId } from "../../src/base/node-id.ts";
 import { AdminClient } from "../../src/node/admin/client.ts";
 import { AdminServer } from "../../src/node/admin/server.ts";
 import { LocalNode } from "./local-node.ts";
@@ -23,7 +24,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await server.close();
-  node.close();
+  await node.close();
   rmSync(folder, { recursive: true });
 });
 
@@ -76,6 +77,17 @@ class Screen {
   }
 }
 
+/** Of this process. */
+function openFiles(): string[] {
+  return readdirSync("/proc/self/fd").flatMap((descriptor) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${descriptor}`);
+    } catch {
+      return [];
+    }
+  });
+}
+
 describe("through a pipe", () => {
   test("values in Erlang's syntax", async () => {
     expect(await type("nodes()", "1 + 1", "tuple(atom('ok'), 'text', [1.5])", "term('{a, #{}}')")).toBe(
@@ -123,6 +135,35 @@ describe("through a pipe", () => {
     );
     expect(text).toContain("pong");
     expect(text.split("\n").slice(-3)).toEqual(["'DOWN'", "killed", ""]);
+  });
+
+  test("members, routes, trace, join: tables, and ok", async () => {
+    const id = "b".repeat(52) as NodeId;
+    const metadata = new TextEncoder().encode("a printer");
+    const member = {
+      name: "b@host:1",
+      id,
+      address: "host:1",
+      state: "alive",
+      incarnation: 3,
+      metadata,
+    } as const;
+    node.mesh.members.push(member);
+    const route = { node: member.name, nodeId: id, nextHop: member.name, rttMs: 1.5 };
+    node.mesh.routes.push({ ...route, way: "link", use: "neighbour" });
+    node.mesh.traces.set(member.name, { hops: [{ node: node.name, nodeId: id }, route], rttMs: 2 });
+    const text = await type(
+      "members()",
+      "routes()",
+      "trace('b@host:1')",
+      "trace('c@host:1')",
+      "join('host:2')",
+    );
+    expect(text).toMatch(/ b@host:1 +alive +host:1 +3 +b{12} +a printer\n1 member: 1 alive\nok\n/);
+    expect(text).toMatch(/^b@host:1 +neighbour +1\.50 ms$/m);
+    expect(text).toMatch(/^1 +b@host:1 +b{12} +2\.00 ms\n1 hop, 2\.00 ms there and back\nok$/m);
+    expect(text).toMatch(/PEER_UNREACHABLE: no c@host:1/);
+    expect(node.joined).toEqual(["host:2"]);
   });
 
   test("a linked process that fails does not end the shell", async () => {
@@ -195,7 +236,7 @@ describe("on a terminal", () => {
     await once(socket.resume(), "close");
   });
 
-  test("a shell whose client vanishes in the middle of a wait is gone", async () => {
+  test("a shell whose client vanishes in the middle of a wait is gone, and its history closed", async () => {
     const before = node.processes().length;
     const socket = await open(true);
     const screen = new Screen(socket);
@@ -204,6 +245,8 @@ describe("on a terminal", () => {
     await screen.shows("\n");
     socket.destroy();
     await expect.poll(() => node.processes().length).toBe(before);
+    await server.close();
+    if (process.platform === "linux") expect(openFiles()).not.toContain(join(folder, "history"));
   });
 });
 
@@ -231,4 +274,17 @@ test("closing the node ends its shells", async () => {
   const gone = once(socket.resume(), "close");
   await server.close();
   await gone;
+});
+
+test("the history is on disk when the node has closed, on a slow disk too", async () => {
+  const openFile = fs.open;
+  const slow = vi.spyOn(fs, "open").mockImplementation((...given: Parameters<typeof openFile>) => {
+    setTimeout(() => openFile(...given), 50);
+  });
+  const terminal = await open(true);
+  // The prompt is shown before the history is read.
+  await new Screen(terminal).shows("> ");
+  await server.close();
+  expect(existsSync(join(folder, "history"))).toBe(true);
+  slow.mockRestore();
 });

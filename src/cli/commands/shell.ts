@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import type { RunningNode } from "../../node/admin/client.ts";
-import { Failure, usageFailure } from "../failure.ts";
-import { fullNodeName, localNodes } from "../gateway.ts";
+import { usageFailure } from "../failure.ts";
+import { localNodes } from "../gateway.ts";
+import { chooseNode } from "../local-node.ts";
 import { addSettings, commandConfiguration } from "../settings.ts";
 import { attachShell } from "../shell.ts";
 
@@ -22,34 +22,15 @@ help() in the shell lists its functions. Leaving it (Ctrl-D) does not stop the n
     )
     .action(async (target: string | undefined, _: unknown, self: Command) => {
       const { configuration, sources } = commandConfiguration(self);
-      const running = await localNodes(configuration);
       const ownName = sources.get("name") === "--name" ? configuration.name : undefined;
-      if (target !== undefined && ownName !== undefined) {
+      if (ownName === undefined) return attachShell((await chooseNode(configuration, target)).path);
+      if (target !== undefined) {
         throw usageFailure("give the name of a running node, or --name to start one, not both");
       }
-      const wanted = target === undefined ? ownName : fullNodeName(target);
-      const chosen =
-        wanted === undefined ? onlyNode(running) : running.find(({ info }) => info.name === wanted);
-      if (chosen !== undefined) return attachShell(chosen.path);
-      if (ownName === undefined) throw notRunning(wanted, running);
+      const running = (await localNodes(configuration)).find(({ info }) => info.name === ownName);
+      if (running !== undefined) return attachShell(running.path);
       const { shellOnOwnNode } = await import("../own-shell.ts");
       return shellOnOwnNode(configuration, ownName);
     });
   addSettings(command);
-}
-
-function onlyNode(running: readonly RunningNode[]): RunningNode | undefined {
-  if (running.length <= 1) return running[0];
-  throw usageFailure(`several nodes run here, say which: ${names(running)}`);
-}
-
-function notRunning(wanted: string | undefined, running: readonly RunningNode[]): Failure {
-  const start = `macula start --name ${wanted ?? "node1@localhost:4433"}`;
-  if (wanted === undefined) return new Failure(`no node of yours is running here: start one with ${start}`);
-  const others = running.length === 0 ? "" : ` (running: ${names(running)})`;
-  return new Failure(`${wanted} is not running here${others}: start it with ${start}`);
-}
-
-function names(running: readonly RunningNode[]): string {
-  return running.map(({ info }) => info.name).join(", ");
 }

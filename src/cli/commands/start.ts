@@ -22,7 +22,7 @@ Examples:
   macula start --name node1@localhost:4433
   macula start --name node2@localhost:4434 --exports ./math.js --log-level debug
 
-Ctrl-C or SIGTERM ends the node in order; a second one ends it at once.`,
+Ctrl-C, SIGTERM or \`macula leave\` ends the node in order; a second signal ends it at once.`,
     )
     .action(async (options: { json?: boolean }, self: Command) => {
       const { configuration } = commandConfiguration(self);
@@ -67,8 +67,9 @@ async function runNode(configuration: Configuration, name: string, json: boolean
     if (process.stdout.isTTY)
       note(`Ctrl-C stops the node; \`macula shell ${node.name}\` opens a shell on it`);
   }
-  const signal = await signals;
-  log.info({ signal }, "node.stopping");
+  // A shell, or `macula leave`, may close it, too.
+  const signal = await Promise.race([signals, node.closed]);
+  if (signal !== undefined) log.info({ signal }, "node.stopping");
   await admin?.close();
   await node.close();
   log.close();

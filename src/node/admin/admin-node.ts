@@ -1,5 +1,7 @@
 import type { Pid, Term } from "../../etf/index.ts";
 import type { ProcessBody, TimeoutOptions } from "../../process/types.ts";
+import type { MemberView } from "../../swim/index.ts";
+import type { Route, Trace } from "../mesh/mesh-node.ts";
 
 /** What the admin socket and the shell use of a running node. `MaculaNode` is one. */
 export interface AdminNode {
@@ -9,6 +11,10 @@ export interface AdminNode {
   readonly address: { readonly host: string; readonly port: number };
   connect(node: string): Promise<boolean>;
   nodes(): string[];
+  members(): MemberView[];
+  routes(): Route[];
+  trace(node: string): Promise<Trace>;
+  join(address: string): void;
   ping(node: string): Promise<{ readonly rttMs: number }>;
   rpc(
     node: string,
@@ -22,4 +28,6 @@ export interface AdminNode {
   processes(): Pid[];
   processInfo(pid: Pid): unknown;
   stats(): unknown;
+  /** Says farewell and stops. */
+  close(): Promise<void>;
 }

@@ -67,6 +67,17 @@ export class AdminClient {
     throw new MeshError("CLOSED", "the node went away before it answered");
   }
 
+  /** Resolves when the node has ended the connection. @throws MeshError `TIMEOUT` after `timeoutMs`. */
+  async ended({ timeoutMs }: { readonly timeoutMs: number }): Promise<void> {
+    this.#socket.resume();
+    if (this.#socket.closed) return;
+    try {
+      await once(this.#socket, "close", { signal: AbortSignal.timeout(timeoutMs) });
+    } catch (cause) {
+      throw new MeshError("TIMEOUT", `the node has not stopped within ${timeoutMs} ms`, { cause });
+    }
+  }
+
   async info(options?: { readonly timeoutMs?: number }): Promise<NodeInfo> {
     return infoSchema.parse(await this.ask({ op: "info" }, options));
   }

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { MeshErrorCode } from "../../base/errors.ts";
+import { memberStates } from "../../swim/index.ts";
 
 /*
  * The admin protocol: one JSON object a line, UTF-8, both ways, over the node's Unix socket. The client asks, the node
@@ -24,6 +25,11 @@ export const requestSchema = z.discriminatedUnion("op", [
   z.strictObject({ id, op: z.literal("info") }),
   z.strictObject({ id, op: z.literal("nodes") }),
   z.strictObject({ id, op: z.literal("stats") }),
+  z.strictObject({ id, op: z.literal("members") }),
+  z.strictObject({ id, op: z.literal("routes") }),
+  z.strictObject({ id, op: z.literal("trace"), node: nodeName }),
+  /** Granted at once; the connection ends when the node has stopped. */
+  z.strictObject({ id, op: z.literal("leave") }),
   z.strictObject({ id, op: z.literal("connect"), node: nodeName }),
   z.strictObject({ id, op: z.literal("ping"), node: nodeName }),
   z.strictObject({
@@ -78,3 +84,45 @@ export const infoSchema = z.object({
   nodes: z.array(z.string()),
 });
 export type NodeInfo = z.output<typeof infoSchema>;
+
+/** Answer to `members`: the node itself first. */
+export const membersSchema = z.array(
+  z.object({
+    name: z.string(),
+    nodeId: z.string(),
+    state: z.enum(memberStates),
+    address: z.string(),
+    incarnation: z.number(),
+    /** In base64. */
+    metadata: z.base64(),
+  }),
+);
+export type ListedMember = z.output<typeof membersSchema>[number];
+
+/** Answer to `routes`. What is not there is `null`. */
+export const routesSchema = z.array(
+  z.object({
+    node: z.string(),
+    nodeId: z.string(),
+    way: z.enum(["link", "mesh", "none"]),
+    nextHop: z.string().nullable(),
+    use: z.enum(["neighbour", "shortcut", "guest"]).nullable(),
+    rttMs: z.number().nullable(),
+  }),
+);
+export type ListedRoute = z.output<typeof routesSchema>[number];
+
+/** Answer to `trace`: the node itself first, the target last. */
+export const traceSchema = z.object({
+  hops: z.array(
+    z.object({
+      /** `null` for a node that is no member here. */
+      node: z.string().nullable(),
+      nodeId: z.string().nullable(),
+      /** There and back, `null` without an answer. */
+      rttMs: z.number().nullable(),
+    }),
+  ),
+  rttMs: z.number(),
+});
+export type MeasuredTrace = z.output<typeof traceSchema>;

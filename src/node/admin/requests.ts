@@ -2,6 +2,7 @@ import { MeshError } from "../../base/errors.ts";
 import { decode, encode } from "../../etf/index.ts";
 import { version } from "../version.ts";
 import type { AdminNode } from "./admin-node.ts";
+import { listMembers, listRoutes, measureTrace } from "./mesh-answers.ts";
 import type { AdminRequest, NodeInfo } from "./protocol.ts";
 
 type Question = Exclude<AdminRequest, { op: "shell" | "resize" }>;
@@ -15,6 +16,16 @@ export async function answerRequest(node: AdminNode, request: Question): Promise
       return node.nodes();
     case "stats":
       return node.stats();
+    case "members":
+      return listMembers(node);
+    case "routes":
+      return listRoutes(node);
+    case "trace":
+      return measureTrace(node, request.node);
+    case "leave":
+      // Whoever runs the node sees that it is closed, and closes the socket that this came by.
+      void node.close();
+      return null;
     case "connect":
       return node.connect(request.node);
     case "ping":

@@ -61,21 +61,31 @@ export class AdminServer {
     return server;
   }
 
-  /** Ends the shells, closes the connections and removes the socket. Takes no longer than `lastWordsMs`. Idempotent. */
+  /**
+   * Ends the shells, closes the connections and removes the socket. Shells have written their history when it resolves. Takes no longer
+   * than `lastWordsMs`. Idempotent.
+   */
   close(): Promise<void> {
-    this.#closed ??= new Promise((resolve) => {
-      // A client that does not read must not keep the node from stopping.
-      const deadline = setTimeout(() => {
-        for (const socket of this.#sockets) socket.destroy();
-      }, lastWordsMs);
-      this.#server.close(() => {
-        clearTimeout(deadline);
-        resolve();
-      });
-      for (const session of this.#sessions.values()) session.end();
-      for (const socket of this.#sockets) socket.destroySoon();
-    });
+    this.#closed ??= this.#close();
     return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        // A client that does not read must not keep the node from stopping, nor a disk that does not write.
+        for (const socket of this.#sockets) socket.destroy();
+        resolve();
+      }, lastWordsMs);
+    });
+    const stopped = new Promise((resolve) => this.#server.close(resolve));
+    const sessions = [...this.#sessions.values()];
+    for (const session of sessions) session.end();
+    for (const socket of this.#sockets) socket.destroySoon();
+    await Promise.race([late, Promise.all(sessions.map(({ ended }) => ended))]);
+    await stopped;
+    clearTimeout(timer);
   }
 
   async #listen(): Promise<void> {
@@ -109,7 +119,7 @@ export class AdminServer {
       if (shell !== undefined) await this.#runShell(socket, shell);
     } catch (thrown) {
       const error = toError(thrown);
-      this.#log.warn({ error: error.message }, "admin.refused");
+      if (this.#closed === undefined) this.#log.warn({ error: error.message }, "admin.refused");
       await write(socket, failure(null, error));
     } finally {
       socket.destroySoon();

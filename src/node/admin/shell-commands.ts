@@ -3,6 +3,8 @@ import { Atom, atom, charlist, float, format, type Pid, type Term, Tuple, tuple 
 import type { Destination, Self } from "../../process/types.ts";
 import { parseTerm } from "../term-text.ts";
 import type { AdminNode } from "./admin-node.ts";
+import { listMembers, listRoutes, measureTrace } from "./mesh-answers.ts";
+import { membersText, routesText, traceText } from "./mesh-text.ts";
 
 export interface ShellCommandsOptions {
   readonly node: AdminNode;
@@ -14,6 +16,10 @@ export interface ShellCommandsOptions {
 const helpText = `nodes()                          nodes we have a link to
 connect("name@host:port")        true or false
 ping("name@host:port")           {pong, Milliseconds} or pang
+members()  routes()              the mesh as this node sees it; node.members() gives the values
+trace("name@host:port")          which way messages take, hop by hop
+join("host:port")                looks for a member there
+leave()                          says farewell and stops this node
 rpc(node, "mod", "fun", [args])  calls an exported function, own node included
 send(to, message)                to: a pid, a name, {name, node} or tuple(name, node)
 self()                           the shell's own pid
@@ -43,11 +49,20 @@ export function shellCommands({
       action(...args);
       return true;
     };
+  const shown = (text: string): Term => {
+    print(`${text}\n`);
+    return atom("ok");
+  };
   return {
     node,
     nodes: () => node.nodes(),
     connect: (name: string) => node.connect(name),
     ping: (name: string) => ping(node, name, print),
+    members: () => shown(membersText(listMembers(node), node.name)),
+    routes: () => shown(routesText(listRoutes(node), node.name)),
+    trace: async (name: string) => shown(traceText(await measureTrace(node, name))),
+    join: done((address: string) => node.join(address)),
+    leave: () => node.close(),
     rpc: (target: string, module: string, name: string, args: readonly Term[] = [], options = {}) =>
       self.rpc(target, module, name, args, options),
     send: (to: Destination | Tuple, message: Term) => self.send(destination(to), message),

@@ -39,6 +39,7 @@ const shownCharactersMax = 100_000;
 /** One shell on a node: a `node:repl` in the node's own process, running as a process of the node. */
 export class ShellSession {
   readonly #options: ShellSessionOptions;
+  readonly #over = withResolvers();
   #server: REPLServer | undefined;
   #ended = false;
 
@@ -46,7 +47,12 @@ export class ShellSession {
     this.#options = options;
   }
 
-  /** Resolves when the user left, the client went away or `end` was called. */
+  /** Resolves when `run` is over. */
+  get ended(): Promise<void> {
+    return this.#over.promise;
+  }
+
+  /** Resolves when the user left, the client went away or `end` was called, and the history is written. */
   async run(): Promise<void> {
     const { node, stream } = this.#options;
     const gone = withResolvers();
@@ -58,6 +64,7 @@ export class ShellSession {
     // Ends the shell's process, and with it its links, monitors and names.
     gone.resolve();
     stream.end();
+    this.#over.resolve();
   }
 
   /** Tells the line editor how wide the terminal is now. */
@@ -88,9 +95,13 @@ export class ShellSession {
       preview: false,
       writer: (value: unknown) => show(value, terminal),
     });
-    this.#server = server;
+    const closed = new Promise((resolve) => server.once("close", resolve));
+    let exited = false;
     const left = new Promise<void>((resolve) => {
-      server.once("exit", resolve);
+      server.once("exit", () => {
+        exited = true;
+        resolve();
+      });
       stream.once("close", resolve);
       // It may have gone while the REPL was being loaded.
       if (stream.destroyed) resolve();
@@ -106,9 +117,15 @@ export class ShellSession {
       stream.pipe(keys);
     }
     lines?.feed(server);
+    // Not before: the REPL of Node 24 never says that it has read the history when it is closed meanwhile.
+    this.#server = server;
     if (this.#ended || stream.destroyed) server.close();
     await left;
     server.close();
+    // Only now the history is written: whoever ends the node may remove the folder.
+    await closed;
+    // In the middle of a wait the REPL keeps its exit to itself, and the file of its history open.
+    if (!exited) server.emit("exit");
     replEnded();
   }
 }

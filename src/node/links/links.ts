@@ -30,7 +30,7 @@ import type { Incoming } from "./incoming.ts";
 import type { MeshPort } from "./mesh-port.ts";
 import { type Peer, Peers } from "./peers.ts";
 import { Sessions } from "./sessions.ts";
-import { addressOf, statsOf } from "./stats.ts";
+import { addressOf, rttOf, statsOf } from "./stats.ts";
 import type { LinkDelivery, LinksSetup, LinksStats } from "./types.ts";
 import { Waiters } from "./waiters.ts";
 import { takeSignals, type WaitingSignal } from "./waiting.ts";
@@ -233,6 +233,12 @@ export class Links implements SignalSink {
     const answer = this.#answerWaiters.wait(node, signal);
     connection.ask();
     return answer;
+  }
+
+  /** Round trip on the link to the node, milliseconds; `undefined` when there is none. */
+  rttOf(id: NodeId): number | undefined {
+    const connection = this.#peers.findById(id)?.connection;
+    return connection && rttOf(connection);
   }
 
   /** Stops reading the incoming stream, or the channel (0): its receiver has enough. */

@@ -5,9 +5,10 @@ import type { LinkStats } from "./types.ts";
 /** Facts about a link for people and metrics; `undefined` before its handshake is over. */
 export function statsOf(
   name: string,
-  { transport, peer, link, incomingStreams }: LinkConnection,
+  connection: LinkConnection,
   queuedBytes: number,
 ): LinkStats | undefined {
+  const { transport, peer, incomingStreams } = connection;
   if (peer === undefined) return undefined;
   return {
     name,
@@ -16,10 +17,15 @@ export function statsOf(
     side: transport.side,
     address: addressOf(transport),
     earlyData: transport.earlyData,
-    rttMs: link?.rttMs ?? transport.stats().rttMs,
+    rttMs: rttOf(connection),
     queuedBytes,
     incomingStreams,
   };
+}
+
+/** Of heartbeats, or the engine's estimate before the first; milliseconds. */
+export function rttOf({ transport, link }: LinkConnection): number {
+  return link?.rttMs ?? transport.stats().rttMs;
 }
 
 export function addressOf({ remoteAddress: { host, port } }: QuicConnection): string {

@@ -27,6 +27,7 @@ import type { MeshPort } from "../links/mesh-port.ts";
 import type { Log } from "../log.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { type MeshStats, statsOf } from "./stats.ts";
+import { noMember, untraced } from "./unreachable.ts";
 
 /** How often the event loop's delay is looked at. */
 const loopCheckMs = 1_000;
@@ -69,6 +70,8 @@ export interface Route {
   readonly nextHop: string | undefined;
   /** Of the link to the member itself, if there is one. */
   readonly use: LinkUse | undefined;
+  /** Of that link, milliseconds. */
+  readonly rttMs: number | undefined;
 }
 
 /** Which way a message took. */
@@ -175,7 +178,9 @@ export class MeshNode implements MeshPort {
       if (state === "dead" || state === "left") return [];
       const next = this.#mesh.forwarder.nextHop(id, this.#setup.clock());
       const nextHop = next === undefined ? undefined : (this.nameOf(next) ?? next);
-      return [{ node: name, nodeId: id, way: wayOf(id, next), nextHop, use: this.#useOf(id) }];
+      const use = this.#useOf(id);
+      const rttMs = use && this.#links.rttOf(id);
+      return [{ node: name, nodeId: id, way: wayOf(id, next), nextHop, use, rttMs }];
     });
   }
 
@@ -184,16 +189,12 @@ export class MeshNode implements MeshPort {
    * @throws MeshError `PEER_UNREACHABLE`: no member, no way (who says so is in the message), or no answer.
    */
   async trace(node: string): Promise<Trace> {
-    const target = this.#mesh.idOf(canonicalNodeName(node));
-    if (target === undefined) throw new MeshError("PEER_UNREACHABLE", `${node} is no living member`);
+    const name = canonicalNodeName(node);
+    const target = this.#mesh.idOf(name);
+    if (target === undefined) throw noMember(name, this.members());
+    if (target === this.#mesh.id) return { hops: [{ node: name, nodeId: target }], rttMs: 0 };
     const result = await this.#ask(target);
-    if (result.type === "silent")
-      throw new MeshError("PEER_UNREACHABLE", `no answer from ${node}: the question or the answer was lost`);
-    if (result.type === "stopped") {
-      const by = this.nameOf(result.by) ?? result.by;
-      const why = result.reason === "busy" ? "all links that lead there are full" : "no link leads there";
-      throw new MeshError("PEER_UNREACHABLE", `${by} could not pass it on to ${node}: ${why}`);
-    }
+    if (result.type !== "traced") throw untraced(name, result, this.#mesh.id, (id) => this.nameOf(id));
     const members = this.members();
     const path = result.path.map((at) => members.find(({ id }) => isAt(id, at)));
     const hops = [...path, this.#mesh.member(target)].map((member) => ({
