@@ -463,8 +463,8 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
 
   #onLinkUp(peer: NodeId, address: string, now: Instant): void {
     this.#heard(peer);
-    // A newcomer: whoever it meets will tell of it, and so does it.
-    const isStranger = this.#table.get(peer) === undefined;
+    // A newcomer, or one that we held for gone: whoever it meets will tell of it, and so does it.
+    const isStranger = this.#table.get(peer)?.isLiving !== true;
     if (isStranger && !this.#gossip.has(this.id))
       this.#pass(this.#own, { type: "gossip", from: this.id }, now);
     this.#sync.onLinkUp(peer, address, now);

@@ -293,12 +293,18 @@ export class Links implements SignalSink {
   /** Something waits for a node without a link: sees to it that it gets there. */
   #pursue(peer: Peer): void {
     if (peer.connection !== undefined) return;
-    const id = this.#mesh?.idOf(peer.name);
-    if (id !== undefined && this.#mesh?.hasRoute(id) === true) this.#sessions.route(peer, id);
+    const id = this.#routeTo(peer.name);
+    if (id !== undefined) this.#sessions.route(peer, id);
     else {
       peer.routed = false;
       this.#tellPool({ type: "want", name: peer.name });
     }
+  }
+
+  /** The member called so, when a message for it would go anywhere now. */
+  #routeTo(name: string): NodeId | undefined {
+    const id = this.#mesh?.idOf(name);
+    return id !== undefined && this.#mesh?.hasRoute(id) === true ? id : undefined;
   }
 
   /** Whether what is sent now goes on its way. */
@@ -569,13 +575,20 @@ export class Links implements SignalSink {
     this.#counters.dialsFailed++;
     this.#linkWaiters.reject(name, found === undefined ? error : new FoundAnother(error, found));
     const peer = this.#peers.find(name);
-    // Only the mesh wanted it, or there is another way.
-    if (peer === undefined || this.#isReady(peer)) return;
+    if (peer === undefined) return;
+    const isReady = this.#isReady(peer);
     if (peer.connection === undefined) {
-      const id = this.#mesh?.idOf(name);
-      if (id !== undefined && this.#mesh?.hasRoute(id) === true) {
+      const id = this.#routeTo(name);
+      if (id !== undefined) {
         this.#sessions.route(peer, id);
-        this.#sessions.greet(peer);
+        if (!isReady) this.#sessions.greet(peer);
+        return;
+      }
+      if (isReady) {
+        // Its link has ended, and there is no other way: whoever waits for its processes would do so for ever.
+        this.#endingReason = error.message;
+        this.#sessions.tell(peer, { type: "memberDown" });
+        this.#endingReason = undefined;
         return;
       }
       const waiting = (): WaitingSignal[] => takeSignals(peer.lanes, this.#setup.clock());
@@ -589,6 +602,8 @@ export class Links implements SignalSink {
         return;
       }
     }
+    // Only the mesh wanted it, or there is a link by now.
+    if (isReady) return;
     this.#setup.onNews?.({ type: "unreachable", name, error });
     this.#sessionWaiters.reject(name, error);
     this.#deliver({ type: "nodeDown", node: name, reason: noconnection });
