@@ -96,6 +96,11 @@ export class Session {
     return this.#isUp;
   }
 
+  /** Nothing was said that either end may come back to: it can be forgotten. */
+  get isIdle(): boolean {
+    return !this.#isUp && !this.#touched && this.#link === undefined;
+  }
+
   /** Messages that were none. */
   get malformed(): number {
     return this.#malformed;

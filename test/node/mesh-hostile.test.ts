@@ -79,7 +79,8 @@ describe("over a link in a session: counted, ignored, and the link stays", () =>
       "FORWARD to nobody",
       frameType.forward,
       () => forward("a".repeat(52) as NodeId, packetProtocol.channel),
-      ({ forwarder }) => forwarder.noRoute,
+      // Or to the friend, when that is nearer to nobody's id.
+      ({ forwarder }) => forwarder.noRoute + forwarder.forwarded,
     ],
     [
       "FORWARD of a channel packet that is none",

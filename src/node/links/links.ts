@@ -89,6 +89,7 @@ export class Links implements SignalSink {
       mesh: () => this.#mesh,
       onUp: (peer, life) => this.#onSessionUp(peer, life),
       onDown: (peer) => this.#onSessionDown(peer),
+      onIdle: (peer) => this.#tidyLater(peer),
       onSignal: (peer, frame, now) => this.#onSignal(peer.name, 0, frame, now),
     });
     this.#connections = new Connections({
@@ -312,11 +313,18 @@ export class Links implements SignalSink {
     return peer?.session?.isUp === true && peer.leaving === undefined;
   }
 
+  #tidyLater(peer: Peer): void {
+    this.#later(() => {
+      if (this.#peers.find(peer.name) === peer) this.#tidy(peer);
+    });
+  }
+
   /** Nothing is left of the peer, unless something waits for it. */
   #tidy(peer: Peer): void {
     if (peer.connection !== undefined || peer.session?.isUp === true) return;
     if (peer.lanes.queuedBytes > 0 || peer.draining !== undefined) this.#pursue(peer);
-    else this.#forget(peer);
+    // Whoever connects is told when the dial has come to an end.
+    else if (!this.#sessionWaiters.has(peer.name)) this.#forget(peer);
   }
 
   #forget(peer: Peer): void {
@@ -516,15 +524,14 @@ export class Links implements SignalSink {
   #onSessionDown(peer: Peer): void {
     const { name, nodeId } = peer;
     const reason = this.#endingReason ?? "what was sent through the mesh did not arrive";
-    this.#setup.onNews?.({ type: "sessionDown", name, nodeId, reason });
-    this.#deliver({ type: "nodeDown", node: name, reason: noconnection });
+    // Before it is told: who hears of it and connects again waits for the next one.
     this.#sessionWaiters.reject(
       name,
       new MeshError("PEER_UNREACHABLE", `no session with ${name}: ${reason}`),
     );
-    this.#later(() => {
-      if (this.#peers.find(name) === peer) this.#tidy(peer);
-    });
+    this.#setup.onNews?.({ type: "sessionDown", name, nodeId, reason });
+    this.#deliver({ type: "nodeDown", node: name, reason: noconnection });
+    this.#tidyLater(peer);
   }
 
   /** The link is ending in order: what is sent from now on waits for what comes next. */

@@ -29,6 +29,8 @@ export interface SessionsSetup {
   readonly onUp: (peer: Peer, creation: number) => void;
   /** It is over: what was queued is gone. */
   readonly onDown: (peer: Peer) => void;
+  /** Nothing came of what it sent. */
+  readonly onIdle: (peer: Peer) => void;
   /** A signal that came by a channel. @throws MeshError when it is none. */
   readonly onSignal: (peer: Peer, frame: Frame, now: Instant) => void;
 }
@@ -108,6 +110,8 @@ export class Sessions {
       if (peer.connection === undefined) peer.routed = true;
     }
     this.tell(peer, { type: "message", payload });
+    // Threat: members that come and go, and leave something here each time by a message that is none.
+    if (this.of(peer).isIdle) this.#setup.onIdle(peer);
   }
 
   onSettled(id: NodeId): void {
@@ -162,9 +166,10 @@ export class Sessions {
     }
   }
 
-  /** Every ten seconds: which peers have so much traffic that a link should stay, or be made. */
+  /** Every ten seconds: which peers have so much traffic that a link should stay, or be made; and who owes the rest of a message. */
   weigh(): void {
     const mesh = this.#setup.mesh();
+    this.#expireHalfMessages(this.#setup.clock());
     for (const peer of this.#setup.peers.all()) {
       const { nodeId, sent, held } = peer;
       peer.sent = 0;
@@ -254,10 +259,25 @@ export class Sessions {
         if (this.#incoming.get(peer) !== incoming) return;
       }
     } catch (error) {
-      // The peer's fault: what it says cannot be followed any more, so all that was between us is over.
-      if (!(error instanceof MeshError)) throw error;
-      this.tell(peer, { type: "lost", number: this.of(peer).number });
+      this.#onBroken(peer, error);
     }
+  }
+
+  /** As a link does with its inboxes. */
+  #expireHalfMessages(now: Instant): void {
+    for (const [peer, { inboxes }] of this.#incoming) {
+      try {
+        for (const inbox of inboxes.values()) inbox.expire(now);
+      } catch (error) {
+        this.#onBroken(peer, error);
+      }
+    }
+  }
+
+  /** The peer's fault: what it says cannot be followed any more, so all that was between us is over. */
+  #onBroken(peer: Peer, error: unknown): void {
+    if (!(error instanceof MeshError)) throw error;
+    this.tell(peer, { type: "lost", number: this.of(peer).number });
   }
 
   #closeIncoming(peer: Peer): void {
