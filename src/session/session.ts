@@ -130,6 +130,14 @@ export class Session {
     return encodeGreeting(this.#greeting());
   }
 
+  /**
+   * A message for a channel, by which the other end learns that the session it had with us is over, if it still holds that for up:
+   * nothing follows. `undefined` when there was none.
+   */
+  notice(): Uint8Array | undefined {
+    return this.#ended === 0 ? undefined : encodeGreeting({ ...this.#greeting(), yours: this.#ended });
+  }
+
   /** Bytes of a lane as a message for a channel, which `settled` or `lost` follows. */
   message(lane: number, bytes: Uint8Array): Uint8Array {
     this.#touched = true;

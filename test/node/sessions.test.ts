@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import type { NodeId } from "../../src/base/node-id.ts";
+import { seededRandom } from "../../src/base/random.ts";
 import { after, type Instant } from "../../src/base/time.ts";
 import { monotonicNow } from "../../src/io/clock.ts";
 import type { MeshPort } from "../../src/node/links/mesh-port.ts";
-import { encodeGreeting } from "../../src/session/index.ts";
+import { encodeGreeting, Session } from "../../src/session/index.ts";
 import { encodeFrame, frameType } from "../../src/wire/index.ts";
 import { LinkNode } from "./support/link-node.ts";
 
@@ -89,6 +90,35 @@ describe("docs/sessions.md, Bounds: what comes by channels", () => {
     expect(node.links.stats().known.peers).toBe(0);
   });
 });
+
+describe("a node that was given up, and lives", () => {
+  test("is told once that the session is over, and a new life of it is told nothing", async () => {
+    await using node = await start();
+    const other = new Session(1, seededRandom(1));
+    node.links.sessions.onMessage(id, other.hello());
+    // The node's answer, by which the other end is up too.
+    other.handle({ type: "message", payload: sent[0]?.message as Uint8Array });
+    expect(drain(other)).toEqual(["up"]);
+    node.links.sessions.onMemberDown(id);
+    expect(node.deliveries.map(({ type }) => type)).toEqual(["nodeUp", "nodeDown"]);
+    sent = [];
+    node.links.sessions.onMemberUp(id);
+    node.links.sessions.onMemberUp(id);
+    expect(sent.map(({ to }) => to)).toEqual([id]);
+    const reborn = new Session(2, seededRandom(2));
+    for (const session of [other, reborn])
+      session.handle({ type: "message", payload: sent[0]?.message as Uint8Array });
+    expect(drain(other)).toEqual(["down"]);
+    expect(drain(reborn)).toEqual([]);
+    expect(node.links.stats().sessions).toBe(0);
+  });
+});
+
+function drain(session: Session): string[] {
+  const outputs: string[] = [];
+  for (let output = session.poll(); output !== undefined; output = session.poll()) outputs.push(output.type);
+  return outputs;
+}
 
 describe("connect", () => {
   test("from within what tells that the session is over: it waits for the next, or for why there is none", async () => {

@@ -17,6 +17,9 @@ const heavySignals = 64;
 /** Bytes that wait from which on the same. */
 const heavyBytes = 64 << 10;
 
+/** Nodes that are still to be told that their session is over. */
+const noticesMax = 4_096;
+
 export interface SessionsSetup {
   /** Of this node. */
   readonly creation: number;
@@ -51,6 +54,8 @@ export class Sessions {
   readonly #incoming = new Map<Peer, Incoming>();
   /** Their channels are full. */
   readonly #blocked = new Set<Peer>();
+  /** For nodes that were given up: they may live, and hold the session for up. */
+  readonly #notices = new Map<NodeId, Uint8Array>();
 
   constructor(setup: SessionsSetup) {
     this.#setup = setup;
@@ -133,7 +138,22 @@ export class Sessions {
 
   onMemberDown(id: NodeId): void {
     const peer = this.#setup.peers.findById(id);
-    if (peer?.session !== undefined) this.tell(peer, { type: "memberDown" });
+    if (peer?.session === undefined) return;
+    const { isUp } = peer.session;
+    this.tell(peer, { type: "memberDown" });
+    const notice = isUp && !peer.session.isUp ? peer.session.notice() : undefined;
+    if (notice === undefined) return;
+    const [oldest] = this.#notices.size >= noticesMax ? this.#notices.keys() : [];
+    if (oldest !== undefined) this.#notices.delete(oldest);
+    this.#notices.set(id, notice);
+  }
+
+  /** It lives after all. Else a monitor that it has here, and that we have dropped, would never be answered. */
+  onMemberUp(id: NodeId): void {
+    const notice = this.#notices.get(id);
+    if (notice === undefined) return;
+    this.#notices.delete(id);
+    this.#setup.mesh()?.send(id, notice, 0);
   }
 
   /** Channels may have room again. */

@@ -278,6 +278,7 @@ export class MeshNode implements MeshPort {
         this.#onFarewell?.();
         break;
       default:
+        if (output.type === "memberUp") sessions.onMemberUp(output.member.id);
         if (output.type === "memberDown") sessions.onMemberDown(output.member.id);
         this.#setup.onNews(output);
     }
