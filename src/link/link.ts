@@ -177,8 +177,16 @@ export class Link implements Machine<LinkInput, LinkOutput> {
     if (this.#state !== "up") return;
     this.#state = "leaving";
     this.#leaveReason = reason;
-    this.#timers.set("leaving", after(now, this.#options.leaveTimeoutMs));
+    this.#timers.set("leaving", after(now, this.#leaveTimeoutMs));
     this.#finishWhenFlushed();
+  }
+
+  /** Of a link that is retired a session goes on: a peer that stands still for a moment must not end it sooner than at other times. */
+  get #leaveTimeoutMs(): number {
+    const { leaveTimeoutMs, heartbeatIntervalMs, heartbeatMissesMax } = this.#options;
+    return this.#retiring === undefined
+      ? leaveTimeoutMs
+      : Math.max(leaveTimeoutMs, heartbeatIntervalMs * heartbeatMissesMax);
   }
 
   #onPeerRetires(readAll: boolean, now: Instant): void {

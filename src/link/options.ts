@@ -26,7 +26,7 @@ export interface LinkOptions {
   readonly unlinkedQueueBytesMax?: number;
   /** Frames handled of one link in a turn of the event loop, ≥ 1; each 4 KiB of payload count as one more. Default 512. */
   readonly turnFrameBudget?: number;
-  /** Time for an orderly end to deliver what is queued, milliseconds, ≥ 0. Default 2,000. */
+  /** Time for an orderly end to deliver what is queued, milliseconds, ≥ 0. Default 2,000. A link that is retired has as long as a silent one, if that is more. */
   readonly leaveTimeoutMs?: number;
 }
 

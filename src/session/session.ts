@@ -96,6 +96,11 @@ export class Session {
     return this.#isUp;
   }
 
+  /** Nothing was said that either end may come back to: it can be forgotten. */
+  get isIdle(): boolean {
+    return !this.#isUp && !this.#touched && this.#link === undefined;
+  }
+
   /** Messages that were none. */
   get malformed(): number {
     return this.#malformed;
@@ -123,6 +128,14 @@ export class Session {
     this.#touched = true;
     this.#settled = false;
     return encodeGreeting(this.#greeting());
+  }
+
+  /**
+   * A message for a channel, by which the other end learns that the session it had with us is over, if it still holds that for up:
+   * nothing follows. `undefined` when there was none.
+   */
+  notice(): Uint8Array | undefined {
+    return this.#ended === 0 ? undefined : encodeGreeting({ ...this.#greeting(), yours: this.#ended });
   }
 
   /** Bytes of a lane as a message for a channel, which `settled` or `lost` follows. */

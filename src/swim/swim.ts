@@ -377,8 +377,8 @@ export class Swim implements Machine<SwimInput, SwimOutput> {
 
   #onLinkUp(peer: NodeId, address: string, now: Instant): void {
     this.#heard(peer);
-    // A newcomer: whoever it meets will tell of it, and so does it.
-    const isStranger = this.#table.get(peer) === undefined;
+    // A newcomer, or one that we held for gone: whoever it meets will tell of it, and so does it.
+    const isStranger = this.#table.get(peer)?.isLiving !== true;
     if (isStranger && !this.#gossip.has(this.id)) this.#gossip.record(this.id, this.#own.record.bytes, now);
     this.#sync.onLinkUp(peer, address, now);
     // Whatever the link was made for: two that meet tell each other all they know. One of them begins.

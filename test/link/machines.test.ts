@@ -305,11 +305,19 @@ describe("the link machine", () => {
 
   test("retiring: an end of which nobody knows whether all was read is no clean one", () => {
     const [asked, alone] = [open(), open()];
+    for (const link of [asked, alone]) link.handle({ type: "inSession" }, at(0));
     asked.handle({ type: "retire" }, at(1));
     asked.handle({ type: "peerRetires", readAll: false }, at(2));
     asked.handle({ type: "peerLeaves" }, at(2));
     expect(closings(asked)).toEqual([]);
-    asked.handle({ type: "tick" }, at(2_001));
+    // Not before a peer that stands still would be given up.
+    for (const now of [2_001, 5_000, 7_500]) {
+      asked.heard(at(now));
+      asked.handle({ type: "tick" }, at(now));
+      expect(closings(asked)).toEqual([]);
+    }
+    asked.heard(at(7_501));
+    asked.handle({ type: "tick" }, at(7_501));
     expect(closings(asked)).toEqual(["goodbye"]);
     alone.handle({ type: "retire" }, at(1));
     alone.handle({ type: "peerLeaves" }, at(2));

@@ -55,10 +55,11 @@ describe("docs/membership.md: who is in the mesh", () => {
     await joined(b, a);
   });
 
-  test("join: what is no address changes nothing", async () => {
+  test("join: what is no address, or its own, changes nothing", async () => {
     const a = await start(named("a"));
     for (const address of ["", "@", ":", "localhost:99999", "localhost:http", "a@b@c:1", "[::1", "\0:1"])
       a.join(address);
+    for (const own of [a.name, `localhost:${a.address.port}`]) a.join(own);
     await joined(await start(named("b")), a);
     expect(a.members()).toHaveLength(2);
   });
@@ -92,6 +93,41 @@ describe("docs/membership.md: who is in the mesh", () => {
     // The link that they have is used, wherever the name leads.
     expect(await a.rpc(b.name, "who", "are", [])).toBe(b.name);
     expect(events).toEqual(["memberUp alive b"]);
+  });
+
+  test("two nodes of one name: both are members, calls reach the one that there is a link with, the others notice nothing", async () => {
+    const name = `twin@localhost:${await freePort()}`;
+    const [a, b] = [await start(named("a")), await start(named("b"))];
+    const one = await start({ name, port: await freePort() });
+    const two = await start({ name, port: await freePort() });
+    for (const twin of [one, two]) twin.exportModule("who", { are: () => twin.nodeId });
+    for (const [node, twin] of [
+      [a, one],
+      [b, two],
+    ] as const) {
+      node.join(`localhost:${twin.address.port}`);
+      await memberIn(node, "alive", twin.nodeId);
+      await until(() => node.nodes().includes(name));
+    }
+    await joined(a, b);
+    for (const node of [a, b]) {
+      for (const { nodeId } of [one, two]) expect((await memberIn(node, "alive", nodeId)).name).toBe(name);
+      expect(node.stats().mesh.counters.datagrams.namesakes).toBeGreaterThan(0);
+      for (const twin of [one, two]) await memberIn(twin, "alive", node.nodeId);
+    }
+    expect(await a.rpc(name, "who", "are", [])).toBe(one.nodeId);
+    expect(await b.rpc(name, "who", "are", [])).toBe(two.nodeId);
+    a.exportModule("who", { are: () => a.name });
+    expect(await b.rpc(a.name, "who", "are", [])).toBe(a.name);
+    await one.close();
+    await memberIn(a, "left", one.nodeId);
+    expect(
+      a
+        .members()
+        .filter((member) => member.name === name)
+        .map(({ state }) => state)
+        .sort(),
+    ).toEqual(["alive", "left"]);
   });
 
   test("a node of another realm is not met", async () => {

@@ -90,6 +90,7 @@ export class Links implements SignalSink {
       mesh: () => this.#mesh,
       onUp: (peer, life) => this.#onSessionUp(peer, life),
       onDown: (peer) => this.#onSessionDown(peer),
+      onIdle: (peer) => this.#tidyLater(peer),
       onSignal: (peer, frame, now) => this.#onSignal(peer.name, 0, frame, now),
     });
     this.#connections = new Connections({
@@ -306,12 +307,18 @@ export class Links implements SignalSink {
   /** Something waits for a node without a link: sees to it that it gets there. */
   #pursue(peer: Peer): void {
     if (peer.connection !== undefined) return;
-    const id = this.#mesh?.idOf(peer.name);
-    if (id !== undefined && this.#mesh?.hasRoute(id) === true) this.#sessions.route(peer, id);
+    const id = this.#routeTo(peer.name);
+    if (id !== undefined) this.#sessions.route(peer, id);
     else {
       peer.routed = false;
       this.#tellPool({ type: "want", name: peer.name });
     }
+  }
+
+  /** The member called so, when a message for it would go anywhere now. */
+  #routeTo(name: string): NodeId | undefined {
+    const id = this.#mesh?.idOf(name);
+    return id !== undefined && this.#mesh?.hasRoute(id) === true ? id : undefined;
   }
 
   /** Whether what is sent now goes on its way. */
@@ -319,11 +326,18 @@ export class Links implements SignalSink {
     return peer?.session?.isUp === true && peer.leaving === undefined;
   }
 
+  #tidyLater(peer: Peer): void {
+    this.#later(() => {
+      if (this.#peers.find(peer.name) === peer) this.#tidy(peer);
+    });
+  }
+
   /** Nothing is left of the peer, unless something waits for it. */
   #tidy(peer: Peer): void {
     if (peer.connection !== undefined || peer.session?.isUp === true) return;
     if (peer.lanes.queuedBytes > 0 || peer.draining !== undefined) this.#pursue(peer);
-    else this.#forget(peer);
+    // Whoever connects is told when the dial has come to an end.
+    else if (!this.#sessionWaiters.has(peer.name)) this.#forget(peer);
   }
 
   #forget(peer: Peer): void {
@@ -523,15 +537,14 @@ export class Links implements SignalSink {
   #onSessionDown(peer: Peer): void {
     const { name, nodeId } = peer;
     const reason = this.#endingReason ?? "what was sent through the mesh did not arrive";
-    this.#setup.onNews?.({ type: "sessionDown", name, nodeId, reason });
-    this.#deliver({ type: "nodeDown", node: name, reason: noconnection });
+    // Before it is told: who hears of it and connects again waits for the next one.
     this.#sessionWaiters.reject(
       name,
       new MeshError("PEER_UNREACHABLE", `no session with ${name}: ${reason}`),
     );
-    this.#later(() => {
-      if (this.#peers.find(name) === peer) this.#tidy(peer);
-    });
+    this.#setup.onNews?.({ type: "sessionDown", name, nodeId, reason });
+    this.#deliver({ type: "nodeDown", node: name, reason: noconnection });
+    this.#tidyLater(peer);
   }
 
   /** The link is ending in order: what is sent from now on waits for what comes next. */
@@ -582,13 +595,20 @@ export class Links implements SignalSink {
     this.#counters.dialsFailed++;
     this.#linkWaiters.reject(name, found === undefined ? error : new FoundAnother(error, found));
     const peer = this.#peers.find(name);
-    // Only the mesh wanted it, or there is another way.
-    if (peer === undefined || this.#isReady(peer)) return;
+    if (peer === undefined) return;
+    const isReady = this.#isReady(peer);
     if (peer.connection === undefined) {
-      const id = this.#mesh?.idOf(name);
-      if (id !== undefined && this.#mesh?.hasRoute(id) === true) {
+      const id = this.#routeTo(name);
+      if (id !== undefined) {
         this.#sessions.route(peer, id);
-        this.#sessions.greet(peer);
+        if (!isReady) this.#sessions.greet(peer);
+        return;
+      }
+      if (isReady) {
+        // Its link has ended, and there is no other way: whoever waits for its processes would do so for ever.
+        this.#endingReason = error.message;
+        this.#sessions.tell(peer, { type: "memberDown" });
+        this.#endingReason = undefined;
         return;
       }
       const waiting = (): WaitingSignal[] => takeSignals(peer.lanes, this.#setup.clock());
@@ -602,6 +622,8 @@ export class Links implements SignalSink {
         return;
       }
     }
+    // Only the mesh wanted it, or there is a link by now.
+    if (isReady) return;
     this.#setup.onNews?.({ type: "unreachable", name, error });
     this.#sessionWaiters.reject(name, error);
     this.#deliver({ type: "nodeDown", node: name, reason: noconnection });

@@ -17,6 +17,9 @@ const heavySignals = 64;
 /** Bytes that wait from which on the same. */
 const heavyBytes = 64 << 10;
 
+/** Nodes that are still to be told that their session is over. */
+const noticesMax = 4_096;
+
 export interface SessionsSetup {
   /** Of this node. */
   readonly creation: number;
@@ -29,6 +32,8 @@ export interface SessionsSetup {
   readonly onUp: (peer: Peer, creation: number) => void;
   /** It is over: what was queued is gone. */
   readonly onDown: (peer: Peer) => void;
+  /** Nothing came of what it sent. */
+  readonly onIdle: (peer: Peer) => void;
   /** A signal that came by a channel. @throws MeshError when it is none. */
   readonly onSignal: (peer: Peer, frame: Frame, now: Instant) => void;
 }
@@ -49,6 +54,8 @@ export class Sessions {
   readonly #incoming = new Map<Peer, Incoming>();
   /** Their channels are full. */
   readonly #blocked = new Set<Peer>();
+  /** For nodes that were given up: they may live, and hold the session for up. */
+  readonly #notices = new Map<NodeId, Uint8Array>();
 
   constructor(setup: SessionsSetup) {
     this.#setup = setup;
@@ -108,6 +115,8 @@ export class Sessions {
       if (peer.connection === undefined) peer.routed = true;
     }
     this.tell(peer, { type: "message", payload });
+    // Threat: members that come and go, and leave something here each time by a message that is none.
+    if (this.of(peer).isIdle) this.#setup.onIdle(peer);
   }
 
   onSettled(id: NodeId): void {
@@ -129,7 +138,22 @@ export class Sessions {
 
   onMemberDown(id: NodeId): void {
     const peer = this.#setup.peers.findById(id);
-    if (peer?.session !== undefined) this.tell(peer, { type: "memberDown" });
+    if (peer?.session === undefined) return;
+    const { isUp } = peer.session;
+    this.tell(peer, { type: "memberDown" });
+    const notice = isUp && !peer.session.isUp ? peer.session.notice() : undefined;
+    if (notice === undefined) return;
+    const [oldest] = this.#notices.size >= noticesMax ? this.#notices.keys() : [];
+    if (oldest !== undefined) this.#notices.delete(oldest);
+    this.#notices.set(id, notice);
+  }
+
+  /** It lives after all. Else a monitor that it has here, and that we have dropped, would never be answered. */
+  onMemberUp(id: NodeId): void {
+    const notice = this.#notices.get(id);
+    if (notice === undefined) return;
+    this.#notices.delete(id);
+    this.#setup.mesh()?.send(id, notice, 0);
   }
 
   /** Channels may have room again. */
@@ -162,9 +186,10 @@ export class Sessions {
     }
   }
 
-  /** Every ten seconds: which peers have so much traffic that a link should stay, or be made. */
+  /** Every ten seconds: which peers have so much traffic that a link should stay, or be made; and who owes the rest of a message. */
   weigh(): void {
     const mesh = this.#setup.mesh();
+    this.#expireHalfMessages(this.#setup.clock());
     for (const peer of this.#setup.peers.all()) {
       const { nodeId, sent, held } = peer;
       peer.sent = 0;
@@ -254,10 +279,25 @@ export class Sessions {
         if (this.#incoming.get(peer) !== incoming) return;
       }
     } catch (error) {
-      // The peer's fault: what it says cannot be followed any more, so all that was between us is over.
-      if (!(error instanceof MeshError)) throw error;
-      this.tell(peer, { type: "lost", number: this.of(peer).number });
+      this.#onBroken(peer, error);
     }
+  }
+
+  /** As a link does with its inboxes. */
+  #expireHalfMessages(now: Instant): void {
+    for (const [peer, { inboxes }] of this.#incoming) {
+      try {
+        for (const inbox of inboxes.values()) inbox.expire(now);
+      } catch (error) {
+        this.#onBroken(peer, error);
+      }
+    }
+  }
+
+  /** The peer's fault: what it says cannot be followed any more, so all that was between us is over. */
+  #onBroken(peer: Peer, error: unknown): void {
+    if (!(error instanceof MeshError)) throw error;
+    this.tell(peer, { type: "lost", number: this.of(peer).number });
   }
 
   #closeIncoming(peer: Peer): void {

@@ -34,6 +34,10 @@ export class Waiters<Value> {
     });
   }
 
+  has(name: string): boolean {
+    return this.#waiting.has(name);
+  }
+
   resolve(name: string, value: Value): void {
     for (const waiter of [...(this.#waiting.get(name) ?? [])]) waiter.resolve(value);
   }

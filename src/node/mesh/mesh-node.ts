@@ -336,6 +336,7 @@ export class MeshNode implements MeshPort {
         this.#onFarewell?.();
         break;
       default:
+        if (output.type === "memberUp") sessions.onMemberUp(output.member.id);
         if (output.type === "memberDown") sessions.onMemberDown(output.member.id);
         // It may hold names that this node has given to others, or the other way round.
         else if (output.type !== "memberSuspect") this.#toNames({ type: "memberUp", id: output.member.id });

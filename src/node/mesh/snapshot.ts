@@ -1,14 +1,15 @@
 import { join } from "node:path";
 import { toError } from "../../base/errors.ts";
 import { parseNodeId } from "../../base/node-id.ts";
-import { canonicalNodeName } from "../../base/node-name.ts";
+import { canonicalNodeName, parseNodeName } from "../../base/node-name.ts";
 import { fileName } from "../../io/file-name.ts";
 import { ensurePrivateFolder, readPrivateFile, writePrivateFile } from "../../io/private-files.ts";
 import type { RememberedMember } from "../../swim/index.ts";
 import type { Log } from "../log.ts";
 
-/** Members kept: any of them leads back into the mesh. */
+/** Members kept: any of them leads back into the mesh. Their addresses are what they say of themselves, and may be long. */
 const membersMax = 256;
+const bytesMax = 60_000;
 const version = 1;
 
 /**
@@ -45,8 +46,7 @@ export class Snapshot {
 
   /** Resolves when it is on disk, or why not is logged. Nothing is written when nothing has changed. */
   save(members: readonly RememberedMember[]): Promise<void> {
-    const kept = members.slice(0, membersMax).map(({ id, name, address }) => ({ id, name, address }));
-    const text = `${JSON.stringify({ version, members: kept })}\n`;
+    const text = format(members);
     if (text === this.#written) return this.#writing;
     this.#written = text;
     this.#writing = this.#writing.then(() => this.#write(text));
@@ -63,6 +63,18 @@ export class Snapshot {
   }
 }
 
+/** As many of them as there is room for. */
+function format(members: readonly RememberedMember[]): string {
+  const kept: RememberedMember[] = [];
+  let bytes = 0;
+  for (const { id, name, address } of members.slice(0, membersMax)) {
+    bytes += JSON.stringify({ id, name, address }).length + 1;
+    if (bytes > bytesMax) break;
+    kept.push({ id, name, address });
+  }
+  return `${JSON.stringify({ version, members: kept })}\n`;
+}
+
 /** @throws Error when it is no snapshot. */
 function parse(text: string): RememberedMember[] {
   const content = JSON.parse(text) as { version?: unknown; members?: unknown } | null;
@@ -70,6 +82,10 @@ function parse(text: string): RememberedMember[] {
     throw new Error("it is no list of members");
   return content.members.slice(0, membersMax).map((each: unknown) => {
     const { id, name, address } = (each ?? {}) as { id?: unknown; name?: unknown; address?: unknown };
-    return { id: parseNodeId(String(id)), name: canonicalNodeName(String(name)), address: String(address) };
+    if (typeof id !== "string" || typeof name !== "string" || typeof address !== "string")
+      throw new Error("a member has no id, name or address");
+    // Of no use else: it is dialled.
+    parseNodeName(`_@${address}`);
+    return { id: parseNodeId(id), name: canonicalNodeName(name), address };
   });
 }

@@ -10,9 +10,9 @@ import {
   type Hello,
   signedBytes,
 } from "../../../src/link/index.ts";
+import { encodeGreeting } from "../../../src/session/index.ts";
 import { decodeFrame, encodeFrame, frameType } from "../../../src/wire/index.ts";
 import { testIdentity } from "../../identity/support.ts";
-import type { LinkNode } from "./link-node.ts";
 
 /** Somebody with a certificate of the realm who says what the test wants, not what the protocol does. */
 export class RawPeer implements AsyncDisposable {
@@ -36,7 +36,10 @@ export class RawPeer implements AsyncDisposable {
     this.name = `raw@localhost:${endpoint.address.port}`;
   }
 
-  static async dial(victim: LinkNode, identity?: NodeIdentity): Promise<RawPeer> {
+  static async dial(
+    victim: { readonly endpoint: Pick<QuicEndpoint, "address"> },
+    identity?: NodeIdentity,
+  ): Promise<RawPeer> {
     const own = identity ?? (await testIdentity());
     const endpoint = await QuicEndpoint.listen({ identity: own, trust: { authorities: own.authorities } });
     const connection = await endpoint.connect({ host: "localhost", port: victim.endpoint.address.port });
@@ -80,6 +83,12 @@ export class RawPeer implements AsyncDisposable {
     const answer = await this.answer();
     const signature = coreCrypto(this.identity.privateKey).sign(signedBytes("dialler", { hello, answer }));
     this.say({ kind: "proof", signature });
+  }
+
+  /** SESSION: begins one, as far as it is up to this end. */
+  greet(greeting: Partial<Parameters<typeof encodeGreeting>[0]> = {}): void {
+    const payload = encodeGreeting({ mine: 1, yours: 0, ended: 0, creation: 1, ...greeting });
+    this.control.write(encodeFrame(frameType.session, payload));
   }
 
   lane(): QuicStream {
