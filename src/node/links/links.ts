@@ -5,28 +5,20 @@ import type { Instant } from "../../base/time.ts";
 import type { QuicConnection } from "../../io/quic/index.ts";
 import { soon } from "../../io/soon.ts";
 import {
-  type ConnectionNumber,
   type Ending,
   endingError,
   type Introduction,
-  type LinkOptions,
-  Pool,
-  type PoolOptions,
-  type PoolOutput,
   type PoolPeer,
   resolveLinkOptions,
-  resolvePoolOptions,
 } from "../../link/index.ts";
 import { decodeSignal } from "../../process/codec.ts";
 import { noconnection } from "../../process/exit.ts";
 import type { Signal, SignalSink } from "../../process/signals.ts";
 import { encodeFrame, type Frame, frameHeaderBytes } from "../../wire/index.ts";
-import type { ConnectionUser, LinkConnection } from "./connection.ts";
-import { Connections } from "./connections.ts";
-import { countEnding, newLinkCounters } from "./counters.ts";
-import { Deadlines } from "./deadlines.ts";
-import { closingOf } from "./endings.ts";
+import type { LinkConnection } from "./connection.ts";
+import { newLinkCounters } from "./counters.ts";
 import type { Incoming } from "./incoming.ts";
+import { LinkPool, type LinkPoolUser } from "./link-pool.ts";
 import type { MeshPort } from "./mesh-port.ts";
 import { type Peer, Peers } from "./peers.ts";
 import { Sessions } from "./sessions.ts";
@@ -39,20 +31,16 @@ import { takeSignals, type WaitingSignal } from "./waiting.ts";
 const addressesMax = 4_096;
 
 /**
- * All links of a node: runs the pool, the handshakes and the links on the endpoint's sockets, with one timer and one
- * flush per turn of the event loop. To the process runtime it is the way to other nodes.
+ * All links of a node, and the sessions that they and the mesh carry, with one flush per turn of the event loop. To the process
+ * runtime it is the way to other nodes.
  *
  * What is sent to a node without a link goes through the mesh, when that knows a way; else the node is dialled. What is sent
  * meanwhile waits in the order in which it was sent; `nodeDown` follows when the node cannot be reached, and what waited is gone.
  */
 export class Links implements SignalSink {
   readonly #setup: LinksSetup;
-  readonly #linkOptions: Required<LinkOptions>;
-  readonly #poolOptions: Required<PoolOptions>;
-  readonly #pool: Pool;
+  readonly #pool: LinkPool;
   readonly #peers: Peers;
-  readonly #connections: Connections;
-  readonly #deadlines: Deadlines<LinkConnection | Pool>;
   readonly #sessions: Sessions;
   readonly #linkWaiters = new Waiters<NodeId>();
   readonly #sessionWaiters = new Waiters<void>();
@@ -63,18 +51,13 @@ export class Links implements SignalSink {
   #endingReason: string | undefined;
   readonly #answerWaiters = new Waiters<number>();
   readonly #counters = newLinkCounters();
-  #inPool = false;
   #closing = false;
   #closed: Promise<void> | undefined;
-  #onEmpty: (() => void) | undefined;
 
   constructor(setup: LinksSetup) {
-    const { name, nodeId, creation } = setup;
     this.#setup = setup;
-    this.#linkOptions = resolveLinkOptions(setup.link);
-    this.#poolOptions = resolvePoolOptions(setup.pool);
-    this.#pool = new Pool({ name, nodeId, creation }, this.#poolOptions, setup.random);
-    this.#peers = new Peers(this.#linkOptions, this.#counters, {
+    const options = resolveLinkOptions(setup.link);
+    this.#peers = new Peers(options, this.#counters, {
       onDrained: (node, lane) => this.#deliver({ type: "drained", node, lane }),
       flush: (peer) => {
         peer.connection?.flush();
@@ -82,7 +65,7 @@ export class Links implements SignalSink {
       },
     });
     this.#sessions = new Sessions({
-      creation,
+      creation: setup.creation,
       random: setup.random,
       clock: setup.clock,
       peers: this.#peers,
@@ -93,21 +76,14 @@ export class Links implements SignalSink {
       onIdle: (peer) => this.#tidyLater(peer),
       onSignal: (peer, frame, now) => this.#onSignal(peer.name, 0, frame, now),
     });
-    this.#connections = new Connections({
+    this.#pool = new LinkPool({
       ...setup,
-      options: this.#linkOptions,
-      addressOf: (node) => this.#addresses.get(node) ?? this.#mesh?.addressOf(node),
-      dialTimeoutMs: this.#poolOptions.dialTimeoutMs,
+      options,
+      counters: this.#counters,
       buffers: this.#peers.buffers,
-      user: this.#connectionUser(),
-      onDialFailed: (connection, cause) =>
-        this.#tellPool({ type: "closed", connection, ending: closingOf(cause), cause }),
+      addressOf: (node) => this.#addresses.get(node) ?? this.#mesh?.addressOf(node),
+      user: this.#poolUser(),
     });
-    this.#deadlines = new Deadlines(setup.clock, (item, now) => {
-      if (item instanceof Pool) this.#tellPool({ type: "tick" });
-      else item.tick(now);
-    });
-    setup.endpoint.onIncomingFailed = (error) => this.#onIncomingFailed(error);
   }
 
   /** From now on this node is part of the mesh. */
@@ -140,7 +116,7 @@ export class Links implements SignalSink {
     const connected = this.#sessionWaiters.wait(name, signal);
     if (signal?.aborted !== true) {
       this.#peers.get(name);
-      this.#tellPool({ type: "connect", name });
+      this.#pool.tell({ type: "connect", name });
     }
     await connected;
   }
@@ -160,14 +136,14 @@ export class Links implements SignalSink {
       this.#addresses.set(name, address);
     }
     const linked = this.#linkWaiters.wait(name);
-    this.#tellPool({ type: "want", name });
+    this.#pool.tell({ type: "want", name });
     return await linked;
   }
 
   /** Ends the link to the node so that nothing is lost: what its processes say goes through the mesh. */
   retire(id: NodeId): void {
     const peer = this.#peers.findById(id);
-    if (peer?.connection !== undefined) this.#tellPool({ type: "retire", name: peer.name });
+    if (peer?.connection !== undefined) this.#pool.tell({ type: "retire", name: peer.name });
   }
 
   /** A frame of the mesh over the link to the node, if there is one. False when no more should be forwarded by it. */
@@ -204,7 +180,7 @@ export class Links implements SignalSink {
   disconnect(node: string): boolean {
     const peer = this.#peers.find(node);
     if (peer === undefined) return false;
-    this.#tellPool({ type: "disconnect", name: node });
+    this.#pool.tell({ type: "disconnect", name: node });
     return peer.connection !== undefined;
   }
 
@@ -217,7 +193,7 @@ export class Links implements SignalSink {
     if (peer === undefined || peer.connection !== undefined || peer.session?.isUp === true) return [];
     const waiting = takeSignals(peer.lanes, this.#setup.clock());
     this.#forget(peer);
-    this.#tellPool({ type: "disconnect", name: node });
+    this.#pool.tell({ type: "disconnect", name: node });
     this.#sessionWaiters.resolve(node, undefined);
     return waiting;
   }
@@ -272,14 +248,7 @@ export class Links implements SignalSink {
   async #close(): Promise<void> {
     // Before anything else: nothing that is told here or comes meanwhile may begin a dial, which nobody would end.
     this.#closing = true;
-    this.#tellPool({ type: "close" });
-    for (const connection of this.#connections.all()) connection.leave("the node is closing");
-    if (this.#connections.size > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onEmpty = resolve;
-      });
-    }
-    this.#deadlines.close();
+    await this.#pool.close();
     const error = new MeshError("CLOSED", "the node was closed");
     this.#linkWaiters.rejectAll(error);
     this.#sessionWaiters.rejectAll(error);
@@ -311,7 +280,7 @@ export class Links implements SignalSink {
     if (id !== undefined) this.#sessions.route(peer, id);
     else {
       peer.routed = false;
-      this.#tellPool({ type: "want", name: peer.name });
+      this.#pool.tell({ type: "want", name: peer.name });
     }
   }
 
@@ -360,31 +329,11 @@ export class Links implements SignalSink {
 
   /** Takes a connection of a peer, of ALPN `macula/1.0`. */
   onConnection(transport: QuicConnection): void {
-    const number = this.#pool.number();
-    if (this.#closing) {
-      transport.close(0, "the node is closing");
-      return;
-    }
-    const connection = this.#connections.accept(number, transport);
-    this.#tellPool({ type: "inbound", connection: number, address: transport.remoteAddress.host });
-    // Unless the pool has ended it right away.
-    if (this.#connections.get(number) === connection) connection.start();
+    this.#pool.onConnection(transport);
   }
 
-  /** The engine refused a peer: its realm, its certificate, its protocol. */
-  #onIncomingFailed(error: MeshError): void {
-    const ending = closingOf(error);
-    countEnding(this.#counters, ending.code);
-    this.#setup.onNews?.({ type: "refused", address: undefined, nodeId: undefined, ending });
-  }
-
-  #connectionUser(): ConnectionUser {
+  #poolUser(): LinkPoolUser {
     return {
-      onIntroduced: ({ number }, peer, early) =>
-        this.#tellPool({ type: "introduced", connection: number, peer, early }),
-      onEstablished: ({ number, transport: { peerNodeId: nodeId } }) =>
-        this.#tellPool({ type: "established", connection: number, nodeId }),
-      onComplete: ({ number }, peer) => this.#tellPool({ type: "complete", connection: number, peer }),
       onFrame: (connection, incoming, frame, now) => this.#onFrame(connection, incoming, frame, now),
       onMeshFrame: ({ peer }, { type, payload }) =>
         this.#mesh?.frame((peer as Introduction).nodeId, type, payload),
@@ -392,12 +341,13 @@ export class Links implements SignalSink {
         this.#mesh?.datagram((peer as Introduction).nodeId, type, payload),
       onMeshReady: ({ peer }) => this.#mesh?.linkReady((peer as Introduction).nodeId),
       onGreeting: (connection, payload) => this.#onGreeting(connection, payload),
-      onRetiring: (connection) => this.#onRetiring(connection),
-      onAnswered: (connection, rttMs) => this.#onAnswered(connection, rttMs),
-      onMore: (connection) => this.#connections.readLater(connection),
+      onRetiring: (connection) => this.#onLeave(connection, "retired"),
+      onAnswered: ({ peer }, rttMs) => this.#answerWaiters.resolve((peer as Introduction).name, rttMs),
       onFlushable: (connection) => this.#onFlushable(connection),
-      onTouched: (connection) => this.#deadlines.watch(connection),
-      onClosed: (connection, ending, cause) => this.#onClosed(connection, ending, cause),
+      onUp: (connection, peer) => this.#onUp(connection, peer),
+      onDown: (number, peer, ending) => this.#onDown(number, peer, ending),
+      onUnreachable: (name, error, found) => this.#onUnreachable(name, error, found),
+      onLeave: (connection, how) => this.#onLeave(connection, how),
     };
   }
 
@@ -420,20 +370,9 @@ export class Links implements SignalSink {
     this.#setup.deliver({ type: "signal", node, stream, bytes, signal }, now);
   }
 
-  #onAnswered(connection: LinkConnection, rttMs: number): void {
-    const name = connection.peer?.name;
-    if (name !== undefined) this.#answerWaiters.resolve(name, rttMs);
-    this.#tellPool({ type: "alive", connection: connection.number });
-  }
-
   #onGreeting(connection: LinkConnection, payload: Uint8Array): void {
     const peer = this.#peers.find(connection.peer?.name ?? "");
     if (peer?.connection === connection) this.#sessions.tell(peer, { type: "greeting", payload });
-  }
-
-  #onRetiring(connection: LinkConnection): void {
-    this.#tellPool({ type: "retiring", connection: connection.number });
-    this.#leave(connection, "retired");
   }
 
   #onFlushable(connection: LinkConnection): void {
@@ -443,68 +382,7 @@ export class Links implements SignalSink {
     } else connection.flush();
   }
 
-  #onClosed(connection: LinkConnection, ending: Ending, cause: Error | undefined): void {
-    this.#connections.forget(connection.number);
-    this.#deadlines.forget(connection);
-    if (ending.code !== "goodbye") countEnding(this.#counters, ending.code);
-    if (connection.peer === undefined && connection.transport.side === "server") {
-      const address = addressOf(connection.transport);
-      this.#setup.onNews?.({ type: "refused", address, nodeId: connection.claimedNodeId, ending });
-    }
-    const closed = { type: "closed", connection: connection.number, ending } as const;
-    this.#tellPool(cause === undefined ? closed : { ...closed, cause });
-    if (this.#connections.size === 0) this.#onEmpty?.();
-  }
-
-  // The pool's decisions.
-
-  #tellPool(input: Parameters<Pool["handle"]>[0]): void {
-    this.#pool.handle(input, this.#setup.clock());
-    // Carrying out one decision may lead to the next input; the outer loop carries that out too, in order.
-    if (this.#inPool) return;
-    this.#inPool = true;
-    for (let output = this.#pool.poll(); output !== undefined; output = this.#pool.poll())
-      this.#carryOut(output);
-    this.#inPool = false;
-    this.#deadlines.watch(this.#pool);
-  }
-
-  #carryOut(output: PoolOutput): void {
-    switch (output.type) {
-      case "dial":
-        this.#counters.dials++;
-        void this.#connections.dial(output.connection, output.name);
-        break;
-      case "admit":
-        this.#connections.get(output.connection)?.admit();
-        break;
-      case "end":
-        this.#connections.end(output.connection, output.ending);
-        break;
-      case "leave":
-        this.#onLeave(output.connection, output.retire);
-        break;
-      case "probe":
-        this.#connections.get(output.connection)?.ask();
-        break;
-      case "up":
-        this.#onUp(output.connection, output.peer);
-        break;
-      case "down":
-        this.#onDown(output.connection, output.peer, output.ending);
-        break;
-      case "unreachable":
-        this.#onUnreachable(output.name, output.error, output.found);
-        break;
-      default:
-        output satisfies never;
-    }
-  }
-
-  #onUp(number: ConnectionNumber, { name, nodeId, creation }: PoolPeer): void {
-    const connection = this.#connections.get(number);
-    // Gone again already: `down` follows.
-    if (connection === undefined) return;
+  #onUp(connection: LinkConnection, { name, nodeId, creation }: PoolPeer): void {
     const peer = this.#peers.get(name);
     if (peer.nodeId !== undefined && peer.nodeId !== nodeId) {
       // The name has passed to another node.
@@ -515,8 +393,6 @@ export class Links implements SignalSink {
     peer.connection = connection;
     peer.usesLink = false;
     peer.leaving = undefined;
-    this.#counters.linksUp++;
-    this.#connections.keepTickets(name, connection.transport);
     connection.open();
     const address = addressOf(connection.transport);
     this.#setup.onNews?.({ type: "up", name, nodeId, address });
@@ -548,15 +424,7 @@ export class Links implements SignalSink {
   }
 
   /** The link is ending in order: what is sent from now on waits for what comes next. */
-  #onLeave(number: ConnectionNumber, retire: boolean): void {
-    const connection = this.#connections.get(number);
-    if (connection === undefined) return;
-    this.#leave(connection, retire ? "retired" : "disconnected");
-    if (retire) connection.retire();
-    else connection.leave("disconnected");
-  }
-
-  #leave(connection: LinkConnection, how: "retired" | "disconnected"): void {
+  #onLeave(connection: LinkConnection, how: "retired" | "disconnected"): void {
     const peer = this.#peers.find(connection.peer?.name ?? "");
     if (peer?.connection !== connection) return;
     peer.leaving = how;
@@ -564,8 +432,7 @@ export class Links implements SignalSink {
     peer.usesLink = false;
   }
 
-  #onDown(number: ConnectionNumber, { name, nodeId }: PoolPeer, ending: Ending): void {
-    this.#counters.linksDown++;
+  #onDown(number: number, { name, nodeId }: PoolPeer, ending: Ending): void {
     this.#answerWaiters.reject(
       name,
       new MeshError("CLOSED", `the link with ${name} ended: ${ending.reason}`),
@@ -592,7 +459,6 @@ export class Links implements SignalSink {
   }
 
   #onUnreachable(name: string, error: MeshError, found: string | undefined): void {
-    this.#counters.dialsFailed++;
     this.#linkWaiters.reject(name, found === undefined ? error : new FoundAnother(error, found));
     const peer = this.#peers.find(name);
     if (peer === undefined) return;
