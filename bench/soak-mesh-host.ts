@@ -44,7 +44,13 @@ async function start({
   stateDir,
   bootstrap,
 }: Extract<Ask, { op: "start" }>): Promise<Answers["start"]> {
-  const node = await MaculaNode.start({ ...settings, name, stateDir, beam: { attach: "off" } });
+  const node = await MaculaNode.start({
+    ...settings,
+    name,
+    stateDir,
+    beam: { attach: "off" },
+    discovery: { mdns: false },
+  });
   nodes.set(node.name, { node, talk: new Talk(node) });
   for (const type of ["memberUp", "memberSuspect", "memberDown", "memberChanged"] as const) {
     node.on(type, ({ id, state }) => tell({ type, by: node.name, at: Date.now(), id, state }));

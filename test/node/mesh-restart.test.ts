@@ -1,11 +1,11 @@
 import { chmod, chown, mkdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
+import type { NodeId } from "../../src/base/node-id.ts";
 import { fileName } from "../../src/io/file-name.ts";
 import type { LogFields } from "../../src/node/log.ts";
 import type { MaculaNode } from "../../src/node/macula-node.ts";
 import { Snapshot } from "../../src/node/mesh/snapshot.ts";
-import type { RememberedMember } from "../../src/swim/index.ts";
 import { joined, memberIn } from "./support/mesh.ts";
 import { realm, start } from "./support/nodes.ts";
 import { freePort, PeerProcess, stateFolder } from "./support/peer-process.ts";
@@ -87,7 +87,7 @@ describe("a node that starts again finds the mesh by what it remembers", () => {
 });
 
 describe("what is kept of members is not trusted", () => {
-  const member = { id: "a".repeat(52), name: "somebody@localhost:1", address: "localhost:1" };
+  const member = { id: "a".repeat(52) as NodeId, name: "c@localhost:1", address: "localhost:1" };
   const cases: readonly [string, (file: string) => Promise<void>][] = [
     ["torn", async (file) => writeFile(file, (await readFile(file)).subarray(0, 40))],
     ["empty", (file) => writeFile(file, "")],
@@ -101,7 +101,8 @@ describe("what is kept of members is not trusted", () => {
     ],
     [
       "no address in it",
-      (file) => writeFile(file, JSON.stringify({ version: 1, members: [{ ...member, address: undefined }] })),
+      (file) =>
+        writeFile(file, JSON.stringify({ version: 1, members: [{ id: member.id, name: member.name }] })),
     ],
     [
       "an address that is none",
@@ -141,9 +142,9 @@ describe("what is kept of members is not trusted", () => {
     const stateDir = stateFolder();
     const { warnings, logger } = recorder();
     const snapshot = await Snapshot.open(stateDir, "test", "b@localhost:1", logger);
-    await snapshot.save([member as RememberedMember]);
+    await snapshot.save([member]);
     const file = fileOf(stateDir, "b@localhost:1");
-    expect(await snapshot.load()).toEqual([member]);
+    expect(await snapshot.load()).toMatchObject([{ id: member.id, address: member.address }]);
     // Root may read everything: somebody else is played.
     const user = process.getuid?.() ?? 0;
     if (user === 0) await chown(file, 4_321, 4_321);
@@ -160,13 +161,14 @@ describe("what is kept of members is not trusted", () => {
     const snapshot = await Snapshot.open(stateFolder(), "test", "b@localhost:1", logger);
     const host = Array.from({ length: 4 }, () => "h".repeat(60)).join(".");
     const members = Array.from({ length: 300 }, (_, index) => ({
-      id: member.id,
-      name: member.name,
+      ...member,
       address: `${host}:${index + 1}`,
     }));
-    await snapshot.save(members as RememberedMember[]);
+    await snapshot.save(members);
     const kept = await snapshot.load();
-    expect(kept).toEqual(members.slice(0, kept.length));
+    expect(kept.map(({ address }) => address)).toEqual(
+      members.slice(0, kept.length).map(({ address }) => address),
+    );
     expect(kept.length).toBeGreaterThan(150);
     expect(warnings).toEqual([]);
   });
@@ -174,8 +176,7 @@ describe("what is kept of members is not trusted", () => {
   test("addresses of somebody else: whoever is there is met as who it is", async () => {
     const a = await start({ name: "a@localhost:0" });
     const { name, stateDir, file } = await lived(a);
-    const address = `localhost:${a.address.port}`;
-    const members = [{ id: "a".repeat(51) + "q", name: "somebody@localhost:1", address }];
+    const members = [{ ...member, address: `localhost:${a.address.port}` }];
     await writeFile(file, JSON.stringify({ version: 1, members }));
     const b = await start({ name, stateDir });
     await memberIn(b, "alive", a.nodeId);
