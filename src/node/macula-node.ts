@@ -1,15 +1,13 @@
 import { assert, MeshError, toError } from "../base/errors.ts";
 import type { NodeId } from "../base/node-id.ts";
-import { formatNodeName, parseNodeName } from "../base/node-name.ts";
+import { parseNodeName } from "../base/node-name.ts";
 import { atom, type Pid, type Reference, type Term, tuple } from "../etf/index.ts";
-import type { NodeIdentity } from "../identity/index.ts";
 import { beamSocketPath } from "../io/beam/paths.ts";
 import { monotonicNow, wallNow } from "../io/clock.ts";
 import { coreCrypto } from "../io/crypto.ts";
-import { defaultAlpn, QuicEndpoint } from "../io/quic/index.ts";
+import type { QuicEndpoint } from "../io/quic/index.ts";
 import { systemRandom } from "../io/random.ts";
 import { sealCrypto } from "../io/seal-crypto.ts";
-import { peerLanesMax } from "../link/index.ts";
 import {
   type DemonitorOptions,
   type Destination,
@@ -26,42 +24,27 @@ import {
   type SpawnOptions,
   type TimeoutOptions,
 } from "../process/index.ts";
-import type { MemberView, RememberedMember } from "../swim/index.ts";
+import type { MemberView } from "../swim/index.ts";
 import { Carrier, type CarrierSetup } from "./beam/carrier.ts";
 import { distAlpn } from "./beam/tunnels.ts";
 import type { BeamCarrier } from "./beam/types.ts";
-import { resolveConfiguration } from "./configuration.ts";
-import type { Configuration, ConfigurationInput } from "./configuration-schema.ts";
+import type { Configuration } from "./configuration-schema.ts";
 import { Discovery } from "./discovery/index.ts";
 import { Emitter } from "./emitter.ts";
 import { ErlangNodes } from "./erlang/erlang-nodes.ts";
 import type { ErlangNews } from "./erlang/types.ts";
-import { loadExportedFiles } from "./exported-files.ts";
-import { openIdentity } from "./identity.ts";
 import { Links, type LinksStats, meshCapability } from "./links/index.ts";
-import { type Log, silentLog } from "./log.ts";
+import type { Log } from "./log.ts";
 import { logBeamNews, logCrash, logErlangNews, logLinkNews, logMembershipNews } from "./log-events.ts";
-import { MeshNode, type Route, type Trace } from "./mesh/mesh-node.ts";
-import { Snapshot } from "./mesh/snapshot.ts";
+import { MeshNode } from "./mesh/mesh-node.ts";
+import type { Route, Trace } from "./mesh/routes.ts";
 import type { MeshStats } from "./mesh/stats.ts";
 import { GlobalNames } from "./names.ts";
+import { type MaculaNodeOptions, openParts, type Parts } from "./parts.ts";
 import { ProcessDriver } from "./process-driver.ts";
-import { keepRenewed } from "./renewal.ts";
 import { Ways } from "./ways.ts";
 
-/** Settings of a node (`docs/configuration.md` lists them all) and what only a program can give. */
-export type MaculaNodeOptions = Omit<ConfigurationInput, "name" | "log"> & {
-  /** `name@host:port`: where other nodes find this one. Port 0 picks a free one, which becomes part of the name. */
-  readonly name: string;
-  /** Where events go: a pino logger, or anything with its four methods. Default: nowhere. */
-  readonly logger?: Log;
-  /** Gets what processes print whose group leader is this node. Default: discarded. */
-  readonly print?: (text: string) => void;
-  /** What other members are to know about this one, at most 512 bytes. Default none. */
-  readonly metadata?: Uint8Array;
-  /** The node was started for BEAM nodes: told when the last has gone (`true`), and when one has come. They may start it again. */
-  readonly onBeamIdle?: (idle: boolean) => void;
-};
+export type { MaculaNodeOptions } from "./parts.ts";
 
 /** What a node tells its program. */
 export interface MaculaNodeEvents {
@@ -86,21 +69,6 @@ export interface MaculaNodeEvents {
 export interface MaculaNodeStats extends LinksStats {
   readonly mesh: MeshStats;
   readonly processes: { readonly live: number; readonly counters: Readonly<ProcessCounters> };
-}
-
-/** Parts of a node that `start` puts together. */
-interface Parts {
-  readonly name: string;
-  readonly configuration: Configuration;
-  readonly identity: NodeIdentity;
-  readonly endpoint: QuicEndpoint;
-  readonly stopRenewal: () => void;
-  readonly log: Log;
-  readonly print: ((text: string) => void) | undefined;
-  readonly metadata: Uint8Array | undefined;
-  readonly snapshot: Snapshot | undefined;
-  readonly remembered: readonly RememberedMember[];
-  readonly onBeamIdle: ((idle: boolean) => void) | undefined;
 }
 
 /**
@@ -253,46 +221,11 @@ export class MaculaNode implements AsyncDisposable {
    *   or a missing epmd.
    */
   static async start(options: MaculaNodeOptions): Promise<MaculaNode> {
-    const { logger: log = silentLog, print, metadata, onBeamIdle, ...settings } = options;
-    const configuration = resolveConfiguration(settings);
-    const wanted = parseNodeName(options.name);
-    const modules = await loadExportedFiles(configuration.exports);
-    // What is kept is kept under the name that was asked for: with port 0 in it, each life has another.
-    const keptAs = formatNodeName(wanted);
-    const { identity, renew } = await openIdentity(configuration, keptAs, log);
-    const { stateDir, realm } = configuration;
-    const snapshot = stateDir === null ? undefined : await Snapshot.open(stateDir, realm, keptAs, log);
-    const remembered = (await snapshot?.load()) ?? [];
-    const trust = { authorities: identity.authorities, realm };
-    const endpoint = await QuicEndpoint.listen({
-      ...(configuration.host === "::" ? {} : { host: configuration.host }),
-      port: configuration.port ?? wanted.port,
-      identity,
-      trust,
-      alpn: [defaultAlpn, distAlpn],
-      connectionsMax: 2 * configuration.links.linksMax,
-      handshakeTimeoutMs: configuration.links.handshakeTimeoutMs,
-      handshakesPerAddressMax: configuration.links.inboundPerAddressMax,
-      // Bytes of a lane that stands still count for the whole link: half of all lanes may, and the others still go on.
-      streamWindowBytes: 2 << 20,
-      connectionWindowBytes: 128 << 20,
-      // A link has one, for control, a tunnel one for each pair of BEAM nodes; each that is allowed takes memory from the start.
-      bidirectionalStreamsMax: 32,
-      unidirectionalStreamsMax: peerLanesMax,
-    });
-    endpoint.onError = (error) => log.error({ error: error.message, stack: error.stack }, "quic.error");
-    const stopRenewal = keepRenewed({
-      identity,
-      renew,
-      use: (renewed) => endpoint.setIdentity(renewed),
-      log,
-    });
-    // Port 0 in the name: the name has to say where the node is found.
-    const name = formatNodeName(wanted.port === 0 ? { ...wanted, port: endpoint.address.port } : wanted);
-    const parts = { name, configuration, identity, endpoint, stopRenewal, log, print, metadata };
+    const parts = await openParts(options);
+    const { configuration, endpoint, stopRenewal, log, modules } = parts;
     let node: MaculaNode;
     try {
-      node = new MaculaNode({ ...parts, snapshot, remembered, onBeamIdle });
+      node = new MaculaNode(parts);
     } catch (error) {
       stopRenewal();
       await endpoint.close();
@@ -312,7 +245,8 @@ export class MaculaNode implements AsyncDisposable {
       throw error;
     }
     node.#discovery.start();
-    log.info({ name, nodeId: node.nodeId, realm: node.realm, port: node.address.port }, "node.started");
+    const { name, nodeId, realm, address } = node;
+    log.info({ name, nodeId, realm, port: address.port }, "node.started");
     return node;
   }
 

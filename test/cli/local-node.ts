@@ -1,7 +1,7 @@
 import { MeshError } from "../../src/base/errors.ts";
 import type { Pid, Term } from "../../src/etf/index.ts";
 import type { AdminNode } from "../../src/node/admin/admin-node.ts";
-import type { Route, Trace } from "../../src/node/mesh/mesh-node.ts";
+import type { Route, Trace } from "../../src/node/mesh/routes.ts";
 import { ProcessDriver } from "../../src/node/process-driver.ts";
 import type { ExportedModule, ProcessBody, ProcessInfo, ProcessRuntime } from "../../src/process/index.ts";
 import type { MemberView } from "../../src/swim/index.ts";

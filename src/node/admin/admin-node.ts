@@ -1,7 +1,7 @@
 import type { Pid, Term } from "../../etf/index.ts";
 import type { ProcessBody, TimeoutOptions } from "../../process/types.ts";
 import type { MemberView } from "../../swim/index.ts";
-import type { Route, Trace } from "../mesh/mesh-node.ts";
+import type { Route, Trace } from "../mesh/routes.ts";
 
 /** What the admin socket and the shell use of a running node. `MaculaNode` is one. */
 export interface AdminNode {

@@ -1,11 +1,9 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
-import { MeshError } from "../../base/errors.ts";
 import type { NodeId } from "../../base/node-id.ts";
 import { canonicalNodeName } from "../../base/node-name.ts";
 import type { Instant } from "../../base/time.ts";
 import {
   type DirectoryOutput,
-  isAt,
   Mesh,
   type MeshInput,
   type MeshOutput,
@@ -22,9 +20,12 @@ import {
 import type { MembershipNews, MemberView } from "../../swim/index.ts";
 import { frameType } from "../../wire/index.ts";
 import { Deadlines } from "../links/deadlines.ts";
-import { FoundAnother, type Links } from "../links/index.ts";
+import type { Links } from "../links/index.ts";
 import type { MeshPort } from "../links/mesh-port.ts";
 import type { Log } from "../log.ts";
+import { Addresses } from "./addresses.ts";
+import { lifeOf, withLife, withoutLife } from "./life.ts";
+import { type Route, routesOf, type Trace, traceOf } from "./routes.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { type MeshStats, statsOf } from "./stats.ts";
 import { noMember, untraced } from "./unreachable.ts";
@@ -33,11 +34,6 @@ import { noMember, untraced } from "./unreachable.ts";
 const loopCheckMs = 1_000;
 const weighMs = 10_000;
 const saveMs = 30_000;
-/** Addresses of which something is kept, of each kind. */
-const addressesMax = 1_024;
-const lifeBytes = 4;
-/** What a program may say of its node. */
-const metadataBytesMax = 512;
 
 export interface MeshNodeSetup extends MeshSetup {
   readonly links: Links;
@@ -58,30 +54,6 @@ export interface Meeting {
   readonly name?: string;
 }
 
-/** Why there is a link: to a neighbour on the ring, to shorten ways (or for traffic), or because the other end wants it. */
-export type LinkUse = "neighbour" | "shortcut" | "guest";
-
-/** How messages to a member leave this node. */
-export interface Route {
-  readonly node: string;
-  readonly nodeId: NodeId;
-  readonly way: "link" | "mesh" | "none";
-  /** The node that gets them first. */
-  readonly nextHop: string | undefined;
-  /** Of the link to the member itself, if there is one. */
-  readonly use: LinkUse | undefined;
-  /** Of that link, milliseconds. */
-  readonly rttMs: number | undefined;
-}
-
-/** Which way a message took. */
-export interface Trace {
-  /** This node first, the target last; `undefined` for a node that is no member here. */
-  readonly hops: readonly { readonly node: string | undefined; readonly nodeId: NodeId | undefined }[];
-  /** There and back, milliseconds. The way back may be another. */
-  readonly rttMs: number;
-}
-
 /** Runs a node's part in the mesh (`src/mesh`) on its links and timers. */
 export class MeshNode implements MeshPort {
   readonly #setup: MeshNodeSetup;
@@ -91,12 +63,7 @@ export class MeshNode implements MeshPort {
   readonly #deadlines: Deadlines<Mesh | Names>;
   readonly #timers: NodeJS.Timeout[];
   readonly #loopDelay: IntervalHistogram;
-  /** What is known of addresses: under which name somebody may be there, who was there, and that nobody was. */
-  readonly #nameAt = new Map<string, string>();
-  readonly #foundAt = new Map<string, NodeId>();
-  readonly #silent = new Map<string, true>();
-  /** Dials under way, by whom or what they are for. */
-  readonly #dialling = new Set<string>();
+  readonly #addresses: Addresses;
   readonly #traces = new Map<number, (result: TraceResult) => void>();
   #lastTrace = 0;
   #onFarewell: (() => void) | undefined;
@@ -106,7 +73,14 @@ export class MeshNode implements MeshPort {
   constructor(setup: MeshNodeSetup) {
     this.#setup = setup;
     this.#links = setup.links;
-    for (const { name, address } of setup.remembered ?? []) this.#remember(this.#nameAt, address, name);
+    this.#addresses = new Addresses({
+      ...setup,
+      id: () => this.#mesh.id,
+      nameOf: (id) => this.nameOf(id),
+      onReached: (id, address) => this.tell({ type: "reached", id, address }),
+      onUnreached: (id, address) => this.tell({ type: "unreached", id, address }),
+    });
+    for (const { name, address } of setup.remembered ?? []) this.#addresses.name(address, name);
     const metadata = withLife(setup.creation, setup.metadata);
     this.#mesh = new Mesh({ ...setup, metadata }, setup.clock());
     this.#names = new Names(
@@ -151,14 +125,14 @@ export class MeshNode implements MeshPort {
   /** Somebody may be there: dials, once, and joins if it is a node of the realm. */
   meet({ host, port, name }: Meeting): void {
     const address = hostAndPort(host, port);
-    if (name !== undefined) this.#remember(this.#nameAt, address, name);
+    if (name !== undefined) this.#addresses.name(address, name);
     this.join(address);
   }
 
   /** Whether whoever is there is a living member, or this node itself. */
   knows({ host, port, name }: Meeting): boolean {
     if (name !== undefined) return this.#mesh.idOf(name) !== undefined;
-    const id = this.#foundAt.get(hostAndPort(host, port));
+    const id = this.#addresses.found(hostAndPort(host, port));
     return id !== undefined && (id === this.#mesh.id || this.#lifeOf(id) !== undefined);
   }
 
@@ -174,14 +148,7 @@ export class MeshNode implements MeshPort {
 
   /** How messages to each living member leave this node now. */
   routes(): Route[] {
-    return this.#mesh.swim.members().flatMap(({ id, name, state }) => {
-      if (state === "dead" || state === "left") return [];
-      const next = this.#mesh.forwarder.nextHop(id, this.#setup.clock());
-      const nextHop = next === undefined ? undefined : (this.nameOf(next) ?? next);
-      const use = this.#useOf(id);
-      const rttMs = use && this.#links.rttOf(id);
-      return [{ node: name, nodeId: id, way: wayOf(id, next), nextHop, use, rttMs }];
-    });
+    return routesOf(this.#mesh, (id) => this.#links.rttOf(id), this.#setup.clock());
   }
 
   /**
@@ -195,13 +162,7 @@ export class MeshNode implements MeshPort {
     if (target === this.#mesh.id) return { hops: [{ node: name, nodeId: target }], rttMs: 0 };
     const result = await this.#ask(target);
     if (result.type !== "traced") throw untraced(name, result, this.#mesh.id, (id) => this.nameOf(id));
-    const members = this.members();
-    const path = result.path.map((at) => members.find(({ id }) => isAt(id, at)));
-    const hops = [...path, this.#mesh.member(target)].map((member) => ({
-      node: member?.name,
-      nodeId: member?.id,
-    }));
-    return { hops, rttMs: result.rttMs };
+    return traceOf(this.#mesh, target, result);
   }
 
   /** Says farewell. Resolves when it has been told, within about two seconds. */
@@ -311,7 +272,7 @@ export class MeshNode implements MeshPort {
         break;
       }
       case "wantLink":
-        void this.#dial(output.id, output.address);
+        void this.#addresses.dial(output.id, output.address);
         break;
       case "dropLink":
         this.#links.retire(output.id);
@@ -376,63 +337,12 @@ export class MeshNode implements MeshPort {
     return member?.state === "alive" || member?.state === "suspect" ? lifeOf(member) : undefined;
   }
 
-  async #dial(id: NodeId | undefined, address: string): Promise<void> {
-    const key = id ?? address;
-    if (this.#dialling.has(key)) return;
-    this.#dialling.add(key);
-    try {
-      const known = id && this.nameOf(id);
-      const found = await this.#reach(known ?? this.#nameAt.get(address) ?? nameAt(address), hostOf(address));
-      this.#silent.delete(address);
-      this.#remember(this.#foundAt, address, found);
-      if (id === undefined || found === id) this.tell({ type: "reached", id: found, address });
-      else this.tell({ type: "unreached", id, address });
-    } catch (error) {
-      if (!(error instanceof MeshError)) throw error;
-      this.#onSilent(address, error);
-      this.tell({ type: "unreached", id, address });
-    } finally {
-      this.#dialling.delete(key);
-    }
-  }
-
-  /** Whoever is there, if it is another than we thought: names are known only when somebody has answered. */
-  async #reach(name: string, address: string): Promise<NodeId> {
-    try {
-      return await this.#links.dial(name, address);
-    } catch (error) {
-      if (!(error instanceof FoundAnother)) throw error;
-      if (error.found === this.#setup.name) this.#remember(this.#foundAt, address, this.#mesh.id);
-      if (error.found === this.#setup.name) throw error;
-      return await this.#links.dial(error.found, address);
-    }
-  }
-
-  /** Told once, until somebody answers there. */
-  #onSilent(address: string, error: MeshError): void {
-    if (this.#silent.has(address) || this.#foundAt.get(address) === this.#mesh.id) return;
-    this.#remember(this.#silent, address, true);
-    this.#setup.log.warn({ address, code: error.code, error: error.message }, "mesh.unreachable");
-  }
-
-  #remember<Value>(map: Map<string, Value>, address: string, value: Value): void {
-    if (!map.has(address) && map.size >= addressesMax) map.clear();
-    map.set(address, value);
-  }
-
   #ask(target: NodeId): Promise<TraceResult> {
     const token = ++this.#lastTrace;
     return new Promise((resolve) => {
       this.#traces.set(token, resolve);
       this.tell({ type: "trace", token, target });
     });
-  }
-
-  /** What the link to `id` is for. */
-  #useOf(id: NodeId): LinkUse | undefined {
-    if (!this.#mesh.isLinked(id)) return undefined;
-    if (this.#mesh.ring.neighbours.includes(id)) return "neighbour";
-    return this.#mesh.ring.wanted.has(id) ? "shortcut" : "guest";
   }
 
   #checkLoop(): void {
@@ -446,42 +356,6 @@ export class MeshNode implements MeshPort {
   }
 }
 
-function wayOf(id: NodeId, next: NodeId | undefined): Route["way"] {
-  if (next === undefined) return "none";
-  return next === id ? "link" : "mesh";
-}
-
-/** A member's metadata begin with its life, 4 bytes, before what its program says. */
-function withLife(life: number, metadata: Uint8Array = new Uint8Array(0)): Uint8Array {
-  if (metadata.length > metadataBytesMax)
-    throw new MeshError(
-      "CONFIGURATION",
-      `${metadata.length} bytes of metadata: at most ${metadataBytesMax} are allowed`,
-    );
-  const bytes = new Uint8Array(lifeBytes + metadata.length);
-  new DataView(bytes.buffer).setUint32(0, life);
-  bytes.set(metadata, lifeBytes);
-  return bytes;
-}
-
-function lifeOf({ metadata }: MemberView): number {
-  if (metadata.length < lifeBytes) return 0;
-  return new DataView(metadata.buffer, metadata.byteOffset).getUint32(0);
-}
-
-function withoutLife(member: MemberView): MemberView {
-  return { ...member, metadata: member.metadata.subarray(lifeBytes) };
-}
-
 function hostAndPort(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** The name to dial for an address: itself, if it is one, or that of nobody in particular. */
-function nameAt(address: string): string {
-  return canonicalNodeName(address.includes("@") ? address : `_@${address}`);
-}
-
-function hostOf(address: string): string {
-  return address.slice(address.indexOf("@") + 1);
 }
