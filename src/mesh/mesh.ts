@@ -1,76 +1,37 @@
-import type { CoreCrypto } from "../base/crypto.ts";
 import type { Machine } from "../base/machine.ts";
 import type { NodeId } from "../base/node-id.ts";
 import { Queue } from "../base/queue.ts";
 import type { Random } from "../base/random.ts";
 import { earliest, type Instant } from "../base/time.ts";
-import {
-  Kademlia,
-  type KademliaInput,
-  type KademliaOptions,
-  resolveKademliaOptions,
-} from "../kademlia/index.ts";
-import { Ring, type RingInput, type RingOptions, resolveRingOptions } from "../ring/index.ts";
+import { Kademlia, type KademliaInput, resolveKademliaOptions } from "../kademlia/index.ts";
+import { Ring, type RingInput, resolveRingOptions } from "../ring/index.ts";
 import {
   Channels,
   type ChannelsInput,
-  type ChannelsOptions,
   type Delivery,
   Forwarder,
   type ForwarderInput,
-  type ForwarderOptions,
   markOf,
   packetProtocol,
   resolveChannelsOptions,
   resolveForwarderOptions,
-  type SealCrypto,
 } from "../routing/index.ts";
 import {
   type MembershipNews,
   type MemberView,
-  type RecordCache,
-  type RememberedMember,
   Swim,
   type SwimInput,
-  type SwimOptions,
   type SwimOutput,
 } from "../swim/index.ts";
 import { frameType } from "../wire/index.ts";
 import { Boxes } from "./boxes.ts";
 import { MemberNames } from "./member-names.ts";
 import type { MeshInput, MeshOutput } from "./messages.ts";
+import type { MeshSetup } from "./setup.ts";
 import { Traces } from "./traces.ts";
 
 /** Ways that datagrams to a suspect are spread over. */
 const variants = 8;
-
-/** Settings of the parts. */
-export interface MeshOptions {
-  readonly swim?: SwimOptions;
-  readonly ring?: RingOptions;
-  readonly kademlia?: KademliaOptions;
-  readonly forwarder?: ForwarderOptions;
-  readonly channels?: ChannelsOptions;
-}
-
-export interface MeshSetup {
-  readonly name: string;
-  /** `host:port` where this node can be dialled. */
-  readonly address: string;
-  /** SubjectPublicKeyInfo. */
-  readonly publicKey: Uint8Array;
-  readonly crypto: CoreCrypto;
-  readonly seal: SealCrypto;
-  readonly random: Random;
-  /** Milliseconds since 1970 at `now`. */
-  readonly wallClock: (now: Instant) => number;
-  readonly metadata?: Uint8Array;
-  /** Whom the last life knew. */
-  readonly remembered?: readonly RememberedMember[];
-  readonly options?: MeshOptions;
-  /** Shared by simulated nodes, so that they keep each record once. */
-  readonly records?: RecordCache;
-}
 
 const tick = { type: "tick" } as const;
 const nothing = new Uint8Array(0);

@@ -1,4 +1,3 @@
-import type { BufferPool } from "../../base/buffer-pool.ts";
 import { MeshError, toError } from "../../base/errors.ts";
 import type { NodeId } from "../../base/node-id.ts";
 import { earliest, type Instant } from "../../base/time.ts";
@@ -22,6 +21,7 @@ import {
   wireReason,
 } from "../../link/index.ts";
 import { type Frame, frameType } from "../../wire/index.ts";
+import type { ConnectionSetup, ConnectionUser } from "./connection-user.ts";
 import { Control } from "./control.ts";
 import { closingOf, unexpected } from "./endings.ts";
 import { Incoming, type IncomingUser } from "./incoming.ts";
@@ -31,47 +31,6 @@ import { ReadTurns } from "./read-turns.ts";
 
 /** What both ends must be able to do for the mesh to use a link. */
 export const meshCapability = "mesh";
-
-export interface ConnectionUser {
-  onIntroduced(connection: LinkConnection, peer: Introduction, early: boolean): void;
-  onEstablished(connection: LinkConnection): void;
-  /** The handshake is over; `open` makes it a link. */
-  onComplete(connection: LinkConnection, peer: Introduction): void;
-  /** A signal frame. False when the payload's defect closed the link. */
-  onFrame(connection: LinkConnection, incoming: Incoming, frame: Frame, now: Instant): boolean;
-  /** A frame of the mesh, 0x20 … 0x3F. The payload is a view. */
-  onMeshFrame(connection: LinkConnection, frame: Frame, now: Instant): void;
-  /** The same, in a datagram. */
-  onMeshDatagram(connection: LinkConnection, frameType: number, payload: Uint8Array): void;
-  /** SESSION on the control stream. */
-  onGreeting(connection: LinkConnection, payload: Uint8Array): void;
-  /** The peer retires the link: what is sent from now on takes another way. */
-  onRetiring(connection: LinkConnection): void;
-  /** The mesh may use the link again for what it forwards. */
-  onMeshReady(connection: LinkConnection): void;
-  onAnswered(connection: LinkConnection, rttMs: number): void;
-  /** There is more to read in the next turn: call `readMore` then. */
-  onMore(connection: LinkConnection): void;
-  /** The link has something to flush. */
-  onFlushable(connection: LinkConnection): void;
-  /** A deadline may have changed. */
-  onTouched(connection: LinkConnection): void;
-  /** Told once, whoever ended it. */
-  onClosed(connection: LinkConnection, ending: Ending, cause?: Error): void;
-}
-
-export interface ConnectionSetup {
-  readonly number: ConnectionNumber;
-  readonly transport: QuicConnection;
-  readonly handshake: Handshake;
-  readonly options: Required<LinkOptions>;
-  /** For what is read. */
-  readonly buffers: BufferPool;
-  readonly user: ConnectionUser;
-  readonly clock: () => Instant;
-  /** Gives numbers to incoming streams. */
-  readonly streamNumber: () => number;
-}
 
 /** One QUIC connection with a peer: runs its handshake, then its link. */
 export class LinkConnection implements IncomingUser {

@@ -2,7 +2,8 @@ import type { BufferPool } from "../../base/buffer-pool.ts";
 import { toError } from "../../base/errors.ts";
 import type { QuicConnection } from "../../io/quic/index.ts";
 import { type ConnectionNumber, type Ending, Handshake, type LinkOptions } from "../../link/index.ts";
-import { type ConnectionUser, LinkConnection } from "./connection.ts";
+import { LinkConnection } from "./connection.ts";
+import type { ConnectionUser } from "./connection-user.ts";
 import { Dialler } from "./dialler.ts";
 import type { LinksSetup } from "./types.ts";
 

@@ -10,7 +10,8 @@ import {
   type PoolPeer,
   resolvePoolOptions,
 } from "../../link/index.ts";
-import type { ConnectionUser, LinkConnection } from "./connection.ts";
+import type { LinkConnection } from "./connection.ts";
+import type { ConnectionUser } from "./connection-user.ts";
 import { Connections } from "./connections.ts";
 import { countEnding, type LinkCounters } from "./counters.ts";
 import { Deadlines } from "./deadlines.ts";
