@@ -1,4 +1,3 @@
-import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { connect, type Socket } from "node:net";
@@ -12,6 +11,7 @@ import { distAlpn } from "../../src/node/beam/tunnels.ts";
 import type { Caller } from "../../src/node/beam/types.ts";
 import type { MaculaNode } from "../../src/node/macula-node.ts";
 import { UdpRelay } from "../quic/support/relay.ts";
+import { freePort } from "../support/free-port.ts";
 import { dial, FakeBeam, readAll, readBytes } from "./support/fake-beam.ts";
 import { deferred, realm, start } from "./support/nodes.ts";
 
@@ -252,15 +252,6 @@ test("what a BEAM node is told and does not read is bounded", async () => {
   }
   expect(said).toBe(`${name} does not react`);
 });
-
-async function freePort(): Promise<number> {
-  const socket = createSocket("udp4");
-  socket.bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  const { port } = socket.address();
-  socket.close();
-  return port;
-}
 
 test("hundreds of connections between two Macula nodes at once, each with bytes of its own", async () => {
   const [left, right] = await Promise.all([startNode(), startNode()]);

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { utf8 } from "../../src/base/text.ts";
+import { freePort } from "../support/free-port.ts";
 import { joined, memberIn, memberOf, membershipOf, until } from "./support/mesh.ts";
 import { next, start } from "./support/nodes.ts";
-import { freePort, PeerProcess, stateFolder } from "./support/peer-process.ts";
+import { PeerProcess, stateFolder } from "./support/peer-process.ts";
 
 const named = (name: string) => ({ name: `${name}@localhost:0` });
 

@@ -6,9 +6,10 @@ import { fileName } from "../../src/io/file-name.ts";
 import type { LogFields } from "../../src/node/log.ts";
 import type { MaculaNode } from "../../src/node/macula-node.ts";
 import { Snapshot } from "../../src/node/mesh/snapshot.ts";
+import { freePort } from "../support/free-port.ts";
 import { joined, memberIn } from "./support/mesh.ts";
 import { realm, start } from "./support/nodes.ts";
-import { freePort, PeerProcess, stateFolder } from "./support/peer-process.ts";
+import { PeerProcess, stateFolder } from "./support/peer-process.ts";
 
 /** Where a node keeps whom it knows. */
 const fileOf = (stateDir: string, name: string): string =>

@@ -2,8 +2,9 @@ import { beforeEach, expect, test } from "vitest";
 import { atom, Pid, type Reference, type Term, tuple } from "../../src/etf/index.ts";
 import type { MaculaNode } from "../../src/node/macula-node.ts";
 import { any, type Self } from "../../src/process/index.ts";
+import { freePort } from "../support/free-port.ts";
 import { deferred, next, run, start } from "./support/nodes.ts";
-import { freePort, PeerProcess, quickHeartbeats, stateFolder } from "./support/peer-process.ts";
+import { PeerProcess, quickHeartbeats, stateFolder } from "./support/peer-process.ts";
 
 /* What a node learns when the operating-system process of another dies, or stands still. */
 

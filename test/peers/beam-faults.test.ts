@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startNode } from "../cli/command.ts";
 import { UdpRelay } from "../quic/support/relay.ts";
-import { type BeamNode, freePort, openWorld, type World } from "./support/beam-node.ts";
+import { freePort } from "../support/free-port.ts";
+import { type BeamNode, openWorld, type World } from "./support/beam-node.ts";
 import { describeWithErlang } from "./support/erlang.ts";
 
 /* What a network, a machine and an operator do to Erlang nodes whose distribution Macula carries. */

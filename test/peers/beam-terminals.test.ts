@@ -4,7 +4,8 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type BeamNode, freePort, openWorld, type World } from "./support/beam-node.ts";
+import { freePort } from "../support/free-port.ts";
+import { type BeamNode, openWorld, type World } from "./support/beam-node.ts";
 import { describeWithErlang } from "./support/erlang.ts";
 import { Terminal } from "./support/terminal.ts";
 

@@ -1,6 +1,4 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { createSocket } from "node:dgram";
-import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,16 +23,6 @@ export function stateFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "mac-"));
   folders.push(folder);
   return folder;
-}
-
-/** A port of UDP that nobody uses at the moment. */
-export async function freePort(): Promise<number> {
-  const socket = createSocket("udp4").bind(0);
-  await once(socket, "listening");
-  const { port } = socket.address();
-  socket.close();
-  await once(socket, "close");
-  return port;
 }
 
 /** A node in an operating-system process of its own (`peer.mjs`), killed when the test is over. */

@@ -1,5 +1,4 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
@@ -8,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MaculaNode, type MaculaNodeOptions } from "../../../src/node/macula-node.ts";
 import { temporaryHome } from "../../cli/command.ts";
+import { freePort } from "../../support/free-port.ts";
 
 /** What nodes and commands of one test file share: a state folder, the compiled modules, the cookies. */
 export interface World {
@@ -216,15 +216,4 @@ export class BeamNode {
       this.#bytes = this.#bytes.subarray(4 + length);
     }
   }
-}
-
-/** A UDP port that nobody has at the moment. */
-export async function freePort(): Promise<number> {
-  const socket = createSocket("udp6");
-  socket.bind(0);
-  await once(socket, "listening");
-  const { port } = socket.address();
-  socket.close();
-  await once(socket, "close");
-  return port;
 }
