@@ -96,9 +96,19 @@ export class Talk {
       const answer = await this.#node.rpc(peer, "soak", "echo", [value], { timeoutMs: callTimeoutMs });
       if (answer !== value) throw new Error("a wrong answer");
     } catch (error) {
-      if (!this.#ended) return { by: this.#node.name, node: peer, at: Date.now(), error: String(error) };
+      const { name } = this.#node;
+      if (!this.#ended)
+        return { by: name, node: peer, at: Date.now(), error: `${String(error)} ${this.#about(peer)}` };
     }
     return undefined;
+  }
+
+  /** What the node thinks of the other: for whoever looks for the cause. */
+  #about(peer: string): string {
+    const state = this.#node.members().find(({ name }) => name === peer)?.state;
+    const route = this.#node.routes().find(({ node }) => node === peer);
+    const session = this.#node.nodes().includes(peer) ? "a session" : "no session";
+    return `(${state}, way ${route?.way} ${route?.nextHop ?? ""}, ${session})`;
   }
 
   async #listen(self: Self): Promise<void> {

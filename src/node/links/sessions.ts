@@ -260,6 +260,8 @@ export class Sessions {
     this.#blocked.delete(peer);
     // What was sent after `disconnect` is for the next session.
     if (peer.leaving !== "disconnected") this.#setup.peers.drop(peer);
+    // Whoever had enough of this session's messages has none of the next one's.
+    if (peer.nodeId !== undefined) this.#setup.mesh()?.pause(peer.nodeId, false);
     this.#setup.onDown(peer);
   }
 
