@@ -4,7 +4,7 @@ import { seededRandom } from "../../src/base/random.ts";
 import { after, type Instant } from "../../src/base/time.ts";
 import { monotonicNow } from "../../src/io/clock.ts";
 import type { MeshPort } from "../../src/node/links/mesh-port.ts";
-import { encodeGreeting, Session } from "../../src/session/index.ts";
+import { decodeSessionMessage, encodeGreeting, Session } from "../../src/session/index.ts";
 import { encodeFrame, frameType } from "../../src/wire/index.ts";
 import { LinkNode } from "./support/link-node.ts";
 
@@ -119,6 +119,40 @@ function drain(session: Session): string[] {
   for (let output = session.poll(); output !== undefined; output = session.poll()) outputs.push(output.type);
   return outputs;
 }
+
+describe("what is sent from within what tells that a session is over", () => {
+  test("belongs to the next one, which is not forgotten before the other end has answered", async () => {
+    const say = (node: LinkNode): boolean =>
+      node.links.send(nameOf(id), 0, 0, {
+        type: "regSend",
+        from: node.pid(),
+        name: "somebody",
+        message: 1,
+      });
+    let again = false;
+    await using node = await LinkNode.start({
+      onDelivery: (delivery, self) => {
+        self.deliveries.push(delivery);
+        if (delivery.type !== "nodeDown" || again) return;
+        again = true;
+        say(self);
+      },
+    });
+    node.links.attach(mesh);
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    say(node);
+    await turn();
+    const numberOf = (message: Uint8Array): number => decodeSessionMessage(message).mine;
+    expect(sent).toHaveLength(1);
+    node.links.sessions.onLost(id, numberOf(sent[0]?.message ?? new Uint8Array()));
+    await turn();
+    expect(sent).toHaveLength(2);
+    const yours = numberOf(sent[1]?.message ?? new Uint8Array());
+    node.links.sessions.onMessage(id, encodeGreeting({ mine: 5, yours, ended: 0, creation: 1 }));
+    expect(node.links.connected()).toEqual([nameOf(id)]);
+    expect(node.deliveries.map(({ type }) => type)).toEqual(["nodeDown", "nodeUp"]);
+  });
+});
 
 describe("connect", () => {
   test("from within what tells that the session is over: it waits for the next, or for why there is none", async () => {

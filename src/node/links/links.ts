@@ -305,8 +305,8 @@ export class Links implements SignalSink {
   #tidy(peer: Peer): void {
     if (peer.connection !== undefined || peer.session?.isUp === true) return;
     if (peer.lanes.queuedBytes > 0 || peer.draining !== undefined) this.#pursue(peer);
-    // Whoever connects is told when the dial has come to an end.
-    else if (!this.#sessionWaiters.has(peer.name)) this.#forget(peer);
+    // What was sent since may be answered yet; whoever connects is told when the dial has come to an end.
+    else if (peer.session?.isIdle !== false && !this.#sessionWaiters.has(peer.name)) this.#forget(peer);
   }
 
   #forget(peer: Peer): void {
