@@ -4,7 +4,12 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { monotonicNow } from "../src/io/clock.ts";
+import { coreCrypto } from "../src/io/crypto.ts";
+import { systemRandom } from "../src/io/random.ts";
+import { Links } from "../src/node/links/index.ts";
 import { MaculaNode } from "../src/node/macula-node.ts";
+import { openParts } from "../src/node/parts.ts";
 import type { BenchTable } from "./table.ts";
 
 const linksCount = 1_000;
@@ -26,21 +31,47 @@ async function settledMemory(): Promise<number> {
   return process.memoryUsage().rss;
 }
 
+/** A node of nothing but links: a thousand whole ones would make a mesh. */
+interface Bare {
+  readonly name: string;
+  readonly links: Links;
+  close(): Promise<void>;
+}
+
+async function bare(name: string): Promise<Bare> {
+  const parts = await openParts({ ...settings, name });
+  const { endpoint, identity, stopRenewal } = parts;
+  const links = new Links({
+    endpoint,
+    nodeId: identity.nodeId,
+    name: parts.name,
+    creation: 1,
+    crypto: coreCrypto(identity.privateKey),
+    random: systemRandom,
+    clock: monotonicNow,
+    deliver: () => {},
+  });
+  endpoint.onConnection = (connection) => links.onConnection(connection);
+  const close = async (): Promise<void> => {
+    stopRenewal();
+    await links.close();
+    await endpoint.close();
+  };
+  return { name: parts.name, links, close };
+}
+
 /** Both ends of `linksCount` links live in this process: the hub's and those of as many small nodes. */
 async function links(): Promise<{ bytesPerLink: number; cpuMsPerLink: number; idleCpuShare: number }> {
-  const hub = await MaculaNode.start({ ...settings, name: "hub@localhost:0" });
-  const nodes: MaculaNode[] = [];
-  for (let index = 0; index < linksCount; index++) {
-    nodes.push(await MaculaNode.start({ ...settings, name: `leaf${index}@localhost:0` }));
-  }
+  const hub = await bare("hub@localhost:0");
+  const nodes: Bare[] = [];
+  for (let index = 0; index < linksCount; index++) nodes.push(await bare(`leaf${index}@localhost:0`));
   const before = await settledMemory();
   const cpu = process.cpuUsage();
-  for (const node of nodes)
-    if (!(await node.connect(hub.name))) throw new Error(`${node.name} did not connect`);
+  for (const node of nodes) await node.links.connect(hub.name);
   const { user, system } = process.cpuUsage(cpu);
   const after = await settledMemory();
-  if (hub.nodes().length !== linksCount)
-    throw new Error(`${hub.nodes().length} links instead of ${linksCount}`);
+  const made = hub.links.connected().length;
+  if (made !== linksCount) throw new Error(`${made} links instead of ${linksCount}`);
   const idle = process.cpuUsage();
   await sleep(idleSeconds * 1_000);
   const used = process.cpuUsage(idle);
