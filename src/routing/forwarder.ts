@@ -15,6 +15,7 @@ import {
   type Packet,
   packetBytes,
   packetProtocol,
+  passOn,
 } from "./packet.ts";
 
 export type ForwarderInput =
@@ -233,7 +234,8 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
       source: this.#self,
       payload: input.payload,
     };
-    this.#arrive(packet, undefined, now);
+    if (packet.target === this.#self) this.#deliver(packet, this.#self);
+    else this.#route(packet, undefined, now);
   }
 
   #onForward(from: NodeId, payload: Uint8Array, now: Instant): void {
@@ -248,12 +250,8 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
       this.#counters.malformed++;
       return;
     }
-    this.#arrive(packet, from, now);
-  }
-
-  #arrive(packet: Packet, from: NodeId | undefined, now: Instant): void {
-    if (packet.target === this.#self) this.#deliver(packet, from ?? this.#self);
-    else this.#route(packet, from, now);
+    if (packet.target === this.#self) this.#deliver(packet, from);
+    else this.#route(packet, from, now, payload);
   }
 
   #deliver({ source, protocol, variant, payload, visited }: Packet, via: NodeId): void {
@@ -269,7 +267,8 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     }
   }
 
-  #route(packet: Packet, from: NodeId | undefined, now: Instant): void {
+  /** @param encoded the packet as it came, if it did. */
+  #route(packet: Packet, from: NodeId | undefined, now: Instant, encoded?: Uint8Array): void {
     const link = packet.visited.length >= this.#options.hopsMax ? "no_route" : this.#next(packet, now);
     if (typeof link === "string") {
       this.#refuse(packet, link, from, now);
@@ -277,7 +276,7 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     }
     if (from !== undefined) this.#counters.forwarded++;
     if (!link.full) {
-      this.#pass(packet, link.id);
+      this.#pass(packet, link.id, encoded);
       return;
     }
     // What came in belongs to whoever read it from the link.
@@ -286,8 +285,12 @@ export class Forwarder implements Machine<ForwarderInput, ForwarderOutput> {
     this.#waitingBytes += packetBytes(packet);
   }
 
-  #pass(packet: Packet, to: NodeId): void {
-    const payload = encodePacket({ ...packet, visited: [...packet.visited, this.#position] });
+  /** Hot path: most packets only pass through, and are copied as they came. */
+  #pass(packet: Packet, to: NodeId, encoded?: Uint8Array): void {
+    const payload =
+      encoded === undefined
+        ? encodePacket({ ...packet, visited: [...packet.visited, this.#position] })
+        : passOn(encoded, this.#position);
     this.#outputs.push({ type: "forward", to, payload });
   }
 

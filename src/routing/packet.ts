@@ -48,6 +48,18 @@ export function packetBytes({ visited, payload }: Packet): number {
   return fixedBytes + visitBytes * visited.length + payload.length;
 }
 
+/** A packet as it leaves a node that it has come to: with that in the list, and the rest as it is. */
+export function passOn(packet: Uint8Array, left: Position): Uint8Array<ArrayBuffer> {
+  const count = packet[2] as number;
+  const end = fixedBytes + visitBytes * count;
+  const bytes = new Uint8Array(packet.length + visitBytes);
+  bytes.set(packet.subarray(0, end));
+  bytes[2] = count + 1;
+  writePosition(new DataView(bytes.buffer), end, left);
+  bytes.set(packet.subarray(end), end + visitBytes);
+  return bytes;
+}
+
 export function encodePacket(packet: Packet): Uint8Array<ArrayBuffer> {
   const { visited, payload } = packet;
   const bytes = new Uint8Array(packetBytes(packet));
@@ -58,14 +70,18 @@ export function encodePacket(packet: Packet): Uint8Array<ArrayBuffer> {
   bytes.set(nodeIdBytes(packet.target), 4);
   bytes.set(nodeIdBytes(packet.source), 4 + nodeIdBytesLength);
   let offset = fixedBytes;
-  for (const { high, low } of visited) {
-    // 24 bits each.
-    view.setUint16(offset, high >>> 8);
-    view.setUint32(offset + 2, ((high << 24) | low) >>> 0);
+  for (const position of visited) {
+    writePosition(view, offset, position);
     offset += visitBytes;
   }
   bytes.set(payload, offset);
   return bytes;
+}
+
+/** 24 bits each. */
+function writePosition(view: DataView, offset: number, { high, low }: Position): void {
+  view.setUint16(offset, high >>> 8);
+  view.setUint32(offset + 2, ((high << 24) | low) >>> 0);
 }
 
 /**
