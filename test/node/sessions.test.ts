@@ -154,6 +154,51 @@ describe("what is sent from within what tells that a session is over", () => {
   });
 });
 
+describe("a name that has passed to a node made anew", () => {
+  const [former, present] = ids as [NodeId, NodeId];
+  const name = "twin@localhost:1";
+  const hello = (mine: number): Uint8Array => encodeGreeting({ mine, yours: 0, ended: 0, creation: mine });
+
+  async function twin(): Promise<{ node: LinkNode; pass: () => void }> {
+    let holder = former;
+    const node = await LinkNode.start();
+    node.links.attach({ ...mesh, idOf: () => holder, nameOf: () => name });
+    node.links.sessions.onMessage(former, hello(5));
+    return {
+      node,
+      pass: () => {
+        holder = present;
+      },
+    };
+  }
+
+  test("is that node's: its messages begin a session, and the former one is over", async () => {
+    const { node, pass } = await twin();
+    await using _node = node;
+    // While the former has the name, nobody else is heard under it.
+    node.links.sessions.onMessage(present, hello(6));
+    expect(node.deliveries.map(({ type }) => type)).toEqual(["nodeUp"]);
+    pass();
+    node.links.sessions.onMessage(present, hello(6));
+    expect(node.deliveries.map(({ type }) => type)).toEqual(["nodeUp", "nodeDown", "nodeUp"]);
+    expect(node.links.connected()).toEqual([name]);
+  });
+
+  test("what is sent to the name goes to that node", async () => {
+    const { node, pass } = await twin();
+    await using _node = node;
+    pass();
+    sent = [];
+    node.links.send(name, 0, 0, { type: "regSend", from: node.pid(), name: "somebody", message: 1 });
+    await new Promise((resolve) => setImmediate(resolve));
+    // The former session is over, with what was sent in it; what is sent from now on is for the present one.
+    node.links.send(name, 0, 0, { type: "regSend", from: node.pid(), name: "somebody", message: 2 });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(sent.length).toBeGreaterThan(0);
+    expect(sent.every(({ to }) => to === present)).toBe(true);
+  });
+});
+
 describe("connect", () => {
   test("from within what tells that the session is over: it waits for the next, or for why there is none", async () => {
     let again: Promise<unknown> | undefined;

@@ -89,6 +89,7 @@ export class Sessions {
     if (peer.nodeId !== id) {
       // Another node has the name now.
       if (peer.nodeId !== undefined) this.tell(peer, { type: "memberDown" });
+      peer.session = undefined;
       this.#setup.peers.identify(peer, id);
     }
     this.of(peer);
@@ -109,10 +110,11 @@ export class Sessions {
       const name = this.#setup.mesh()?.nameOf(id);
       if (name === undefined) return;
       peer = peers.get(name);
-      // Two nodes of one name: the one that has it keeps it.
-      if (peer.nodeId !== undefined) return;
-      peers.identify(peer, id);
-      if (peer.connection === undefined) peer.routed = true;
+      const isFree = peer.nodeId === undefined || (peer.connection === undefined && this.#has(id, name));
+      // Two nodes of one name: the one that has it keeps it. It may have passed to another, which was made anew.
+      if (!isFree) return;
+      if (peer.connection === undefined) this.route(peer, id);
+      else peers.identify(peer, id);
     }
     this.tell(peer, { type: "message", payload });
     // Threat: members that come and go, and leave something here each time by a message that is none.
@@ -167,9 +169,12 @@ export class Sessions {
 
   /** Gives the channel what waits for it, as far as it takes it. */
   flush(peer: Peer): void {
-    const { nodeId, session } = peer;
     const mesh = this.#setup.mesh();
-    if (nodeId === undefined || session === undefined || mesh === undefined) return;
+    if (mesh === undefined || peer.nodeId === undefined) return;
+    const holder = peer.routed && peer.connection === undefined ? mesh.idOf(peer.name) : undefined;
+    if (holder !== undefined && holder !== peer.nodeId) this.route(peer, holder);
+    const { nodeId, session } = peer;
+    if (session === undefined) return;
     this.#weighNow(peer, nodeId, mesh);
     for (;;) {
       const lanes = peer.draining ?? (peer.routed && peer.connection === undefined ? peer.lanes : undefined);
@@ -206,6 +211,11 @@ export class Sessions {
     this.#blocked.delete(peer);
     if (peer.held && peer.nodeId !== undefined) this.#setup.mesh()?.hold(peer.nodeId, false);
     peer.held = false;
+  }
+
+  /** Whether the name is this member's. */
+  #has(id: NodeId, name: string): boolean {
+    return this.#setup.mesh()?.idOf(name) === id;
   }
 
   #send(peer: Peer, message: Uint8Array): void {
