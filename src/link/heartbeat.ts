@@ -16,6 +16,8 @@ export type HeartbeatInput =
   | { readonly type: "payload"; readonly payload: Uint8Array }
   /** Ask now, whatever the interval says. */
   | { readonly type: "ask" }
+  /** Others hold the peer for dead: ask now, and one interval without a sign of life is enough. */
+  | { readonly type: "doubt" }
   | { readonly type: "tick" };
 
 export type HeartbeatOutput =
@@ -35,6 +37,7 @@ export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
   #lastHeard: Instant;
   #sequence = 0;
   #misses = 0;
+  #doubtedAt: Instant | undefined;
   #lost = false;
   /** When the last questions went out, newest last; one that is older than all of them gets no round trip. */
   #asked: { readonly sequence: number; readonly at: Instant }[] = [];
@@ -64,6 +67,11 @@ export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
         this.#onPayload(input.payload, now);
         break;
       case "ask":
+        this.#ask(now);
+        break;
+      case "doubt":
+        this.#doubtedAt = now;
+        this.#due = after(now, this.#options.heartbeatIntervalMs);
         this.#ask(now);
         break;
       case "tick":
@@ -100,14 +108,14 @@ export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
 
   #onTick(now: Instant): void {
     if (now < this.#due || this.#lost) return;
-    const { heartbeatIntervalMs, heartbeatMissesMax } = this.#options;
+    const { heartbeatIntervalMs } = this.#options;
     // A tick that comes this late means that our own process stood still: the peer's answers may lie unread in the
     // socket, so that silence proves nothing about the peer.
     const stalled = now - this.#due > heartbeatIntervalMs;
     const silentMs = now - this.#lastHeard;
     if (stalled) this.#misses = 0;
     else if (silentMs >= heartbeatIntervalMs) this.#misses++;
-    if (this.#misses >= heartbeatMissesMax) {
+    if (this.#misses >= this.#missesMax()) {
       this.#lost = true;
       this.#outputs.push({ type: "lost", forMs: silentMs });
       return;
@@ -117,6 +125,11 @@ export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
     this.#due = after(silent ? now : this.#lastHeard, heartbeatIntervalMs);
     // Whoever was heard needs no question: of two idle nodes one asks, and the question is the other's sign of life.
     if (silent) this.#ask(now);
+  }
+
+  #missesMax(): number {
+    const isDoubted = this.#doubtedAt !== undefined && this.#doubtedAt >= this.#lastHeard;
+    return isDoubted ? 1 : this.#options.heartbeatMissesMax;
   }
 
   #ask(now: Instant): void {

@@ -11,6 +11,8 @@ export type LinkInput =
   | { readonly type: "datagram"; readonly bytes: Uint8Array }
   /** Ask for a sign of life now. */
   | { readonly type: "ask" }
+  /** Others hold the peer for dead. */
+  | { readonly type: "doubt" }
   /** The link belongs to a session: what the peer's lanes bring is read from now on. */
   | { readonly type: "inSession" }
   /** A frame that has no place on the stream where it came. */
@@ -114,6 +116,9 @@ export class Link implements Machine<LinkInput, LinkOutput> {
         break;
       case "ask":
         this.#heartbeat.handle({ type: "ask" }, now);
+        break;
+      case "doubt":
+        this.#heartbeat.handle({ type: "doubt" }, now);
         break;
       case "inSession":
         this.#timers.clear("session");

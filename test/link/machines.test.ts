@@ -73,6 +73,26 @@ describe("DESIGN §5: heartbeats", () => {
     expect(heartbeat.deadline()).toBe(31_500);
   });
 
+  test("a peer that others hold for dead has one interval, of our own time, for a sign of life", () => {
+    const silent = new Heartbeat(options, at(0));
+    silent.handle({ type: "doubt" }, at(1_000));
+    silent.handle({ type: "tick" }, at(2_499));
+    silent.handle({ type: "tick" }, at(2_500));
+    expect(drain(silent)).toEqual([asked, { type: "lost", forMs: 2_500 }]);
+
+    const stoodStill = new Heartbeat(options, at(0));
+    stoodStill.handle({ type: "doubt" }, at(1_000));
+    stoodStill.handle({ type: "tick" }, at(21_000));
+    stoodStill.handle({ type: "tick" }, at(22_500));
+    expect(drain(stoodStill)).toEqual([asked, asked, { type: "lost", forMs: 22_500 }]);
+
+    const alive = new Heartbeat(options, at(0));
+    alive.handle({ type: "doubt" }, at(1_000));
+    alive.heard(at(1_100));
+    for (const now of [2_500, 2_600, 4_100]) alive.handle({ type: "tick" }, at(now));
+    expect(drain(alive)).toEqual([asked, asked, asked]);
+  });
+
   test("pings are answered, payloads of any other kind ignored", () => {
     const ping = fc.nat().map((sequence) => encode(tuple(atom("ping"), sequence)));
     const other = fc.oneof(

@@ -197,6 +197,11 @@ export class LinkConnection implements IncomingUser {
     this.#tell({ type: "ask" });
   }
 
+  /** Others hold the peer for dead: it gets one interval of the heartbeats for a sign of life. */
+  doubt(): void {
+    this.#tell({ type: "doubt" });
+  }
+
   /** Ends the link in order. */
   leave(reason: string): void {
     if (this.#link === undefined) this.end({ code: "goodbye", reason });

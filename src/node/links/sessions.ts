@@ -140,6 +140,8 @@ export class Sessions {
 
   onMemberDown(id: NodeId): void {
     const peer = this.#setup.peers.findById(id);
+    // It may be back before the link is silent for long enough: what is sent to it then must not take the link to its former life.
+    peer?.connection?.doubt();
     if (peer?.session === undefined) return;
     const { isUp } = peer.session;
     this.tell(peer, { type: "memberDown" });
