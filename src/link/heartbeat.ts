@@ -70,9 +70,7 @@ export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
         this.#ask(now);
         break;
       case "doubt":
-        this.#doubtedAt = now;
-        this.#due = after(now, this.#options.heartbeatIntervalMs);
-        this.#ask(now);
+        this.#onDoubt(now);
         break;
       case "tick":
         this.#onTick(now);
@@ -88,6 +86,18 @@ export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
 
   deadline(): Instant | undefined {
     return this.#lost ? undefined : this.#due;
+  }
+
+  get #isDoubted(): boolean {
+    return this.#doubtedAt !== undefined && this.#doubtedAt >= this.#lastHeard;
+  }
+
+  #onDoubt(now: Instant): void {
+    // The interval of the first doubt counts: whoever repeats it must not put off the end.
+    if (this.#isDoubted || this.#lost) return;
+    this.#doubtedAt = now;
+    this.#due = after(now, this.#options.heartbeatIntervalMs);
+    this.#ask(now);
   }
 
   #onPayload(payload: Uint8Array, now: Instant): void {
@@ -108,14 +118,14 @@ export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
 
   #onTick(now: Instant): void {
     if (now < this.#due || this.#lost) return;
-    const { heartbeatIntervalMs } = this.#options;
+    const { heartbeatIntervalMs, heartbeatMissesMax } = this.#options;
     // A tick that comes this late means that our own process stood still: the peer's answers may lie unread in the
     // socket, so that silence proves nothing about the peer.
     const stalled = now - this.#due > heartbeatIntervalMs;
     const silentMs = now - this.#lastHeard;
     if (stalled) this.#misses = 0;
     else if (silentMs >= heartbeatIntervalMs) this.#misses++;
-    if (this.#misses >= this.#missesMax()) {
+    if (this.#misses >= (this.#isDoubted ? 1 : heartbeatMissesMax)) {
       this.#lost = true;
       this.#outputs.push({ type: "lost", forMs: silentMs });
       return;
@@ -125,11 +135,6 @@ export class Heartbeat implements Machine<HeartbeatInput, HeartbeatOutput> {
     this.#due = after(silent ? now : this.#lastHeard, heartbeatIntervalMs);
     // Whoever was heard needs no question: of two idle nodes one asks, and the question is the other's sign of life.
     if (silent) this.#ask(now);
-  }
-
-  #missesMax(): number {
-    const isDoubted = this.#doubtedAt !== undefined && this.#doubtedAt >= this.#lastHeard;
-    return isDoubted ? 1 : this.#options.heartbeatMissesMax;
   }
 
   #ask(now: Instant): void {

@@ -309,7 +309,7 @@ export class Mesh implements Machine<MeshInput, MeshOutput> {
     if (!isLiving) this.#names.delete(id);
     else if (this.#names.add(id, name)) this.#counters.namesakes++;
     this.#outputs.push(news);
-    // A link to a node that is gone takes 7.5 s to be noticed; what it would carry meanwhile is lost.
+    // A link to a node that is gone takes seconds to be noticed; what it would carry meanwhile is lost.
     this.#toForwarder({ type: "doubt", id, doubted: state !== "alive" }, now);
     if (news.type !== "memberUp" && news.type !== "memberDown") return;
     this.#toRing({ type: news.type, id }, now);

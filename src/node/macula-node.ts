@@ -50,7 +50,7 @@ export type { MaculaNodeOptions } from "./parts.ts";
 export interface MaculaNodeEvents {
   /** Erlang nodes have no `nodeId`. */
   readonly nodeUp: { readonly node: string; readonly nodeId: NodeId | undefined };
-  /** Told once for each `nodeUp`, when the link is lost for good. */
+  /** Told once for each `nodeUp`, when something of what the nodes had with each other may be lost. */
   readonly nodeDown: { readonly node: string; readonly nodeId: NodeId | undefined; readonly reason: string };
   /** A member is new, or alive again. */
   readonly memberUp: MemberView;
@@ -252,7 +252,7 @@ export class MaculaNode implements AsyncDisposable {
 
   // --- Other nodes ---
 
-  /** Whether there is a link to `node`, dialling it if there is none. Why there is none: `ping`, and the log. */
+  /** Whether `node` is reached: by a link, dialled if there is none, or through the mesh. Why it is not: `ping`, and the log. */
   async connect(node: string, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
     try {
       await this.#ways.connect(node, options);
@@ -268,7 +268,7 @@ export class MaculaNode implements AsyncDisposable {
     return this.#ways.disconnect(node);
   }
 
-  /** Names of the nodes there is a link with, Erlang nodes included. */
+  /** Names of the nodes that are connected, by a link or through the mesh, Erlang nodes included. */
   nodes(): string[] {
     return this.#ways.connected();
   }

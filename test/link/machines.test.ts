@@ -76,6 +76,7 @@ describe("DESIGN §5: heartbeats", () => {
   test("a peer that others hold for dead has one interval, of our own time, for a sign of life", () => {
     const silent = new Heartbeat(options, at(0));
     silent.handle({ type: "doubt" }, at(1_000));
+    silent.handle({ type: "doubt" }, at(2_000));
     silent.handle({ type: "tick" }, at(2_499));
     silent.handle({ type: "tick" }, at(2_500));
     expect(drain(silent)).toEqual([asked, { type: "lost", forMs: 2_500 }]);

@@ -297,13 +297,19 @@ export class MeshNode implements MeshPort {
         this.#onFarewell?.();
         break;
       default:
-        if (output.type === "memberUp") sessions.onMemberUp(output.member.id);
-        if (output.type === "memberDown") sessions.onMemberDown(output.member.id);
-        // It may hold names that this node has given to others, or the other way round.
-        else if (output.type !== "memberSuspect") this.#toNames({ type: "memberUp", id: output.member.id });
-        this.#warnOfNamesake(output.member);
-        this.#setup.onNews({ ...output, member: withoutLife(output.member) });
+        this.#onMembership(output);
     }
+  }
+
+  #onMembership(news: MembershipNews): void {
+    const { type, member } = news;
+    const { sessions } = this.#links;
+    if (type === "memberUp") sessions.onMemberUp(member.id);
+    if (type === "memberDown") sessions.onMemberDown(member.id);
+    // It may hold names that this node has given to others, or the other way round.
+    if (type === "memberUp" || type === "memberChanged") this.#toNames({ type: "memberUp", id: member.id });
+    this.#warnOfNamesake(member);
+    this.#setup.onNews({ ...news, member: withoutLife(member) });
   }
 
   #warnOfNamesake({ id, name, state }: MemberView): void {
